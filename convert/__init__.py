@@ -1,0 +1,1 @@
+"""Host side: makes and proves the bundles that `edge` runs."""

@@ -1,0 +1,62 @@
+"""What one stage asks of another. Fakes in the tests implement these and are passed to constructors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from edge.datatypes import AlignedFace, Detection, Embedding, Event, Floats, Frame, Image, Match
+
+
+class FrameSource(Protocol):
+    """Somewhere that frames come from. `edge.capture.open_source` makes one from a URI."""
+
+    @property
+    def is_live(self) -> bool:
+        """Live sources keep only their newest frame and never end by themselves."""
+
+    def read(self) -> Frame | None:
+        """Wait for the next frame; None at the end of a file. SourceError when it fails or stalls."""
+
+    def close(self) -> None:
+        """Release the device; any number of times, from any thread."""
+
+
+class Detector(Protocol):
+    """Finds faces in one picture."""
+
+    def detect(self, image: Image) -> list[Detection]:
+        """Faces in BGR uint8 `image`, in its own pixels, surest first; an empty list when there are none."""
+
+
+class Embedder(Protocol):
+    """AlignedFaces -> Embeddings."""
+
+    @property
+    def embedder_id(self) -> str:
+        """What galleries are bound to."""
+
+    @property
+    def template(self) -> str:
+        """Alignment template that faces must be warped onto."""
+
+    def embed(self, faces: Sequence[AlignedFace]) -> list[Embedding]:
+        """One embedding for each face, in order. ValueError for a face of another template."""
+
+
+class Searcher(Protocol):
+    """Nearest identities; the gallery's read side."""
+
+    @property
+    def revision(self) -> int:
+        """Grows with every change."""
+
+    def search(self, probe: Floats) -> Match:
+        """The nearest enabled and valid identity to one L2-normalised float32 vector."""
+
+
+class EventSink(Protocol):
+    """Where decisions go: MQTT, a log, or a list in a test."""
+
+    def publish(self, event: Event) -> None:
+        """Take responsibility for the event: on disk, or handed over, when this returns. Never blocks on a network."""

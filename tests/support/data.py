@@ -1,0 +1,44 @@
+"""Where the tests find pictures and models that are not part of the project."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TEST_DATA = Path(os.environ.get("OSTIARY_TEST_DATA") or ROOT.parent / "shared")
+
+needs_test_data = pytest.mark.skipif(not TEST_DATA.is_dir(), reason=f"no test data at {TEST_DATA} (OSTIARY_TEST_DATA)")
+"""Marks a test that cannot run without the third-party models and pictures."""
+
+
+def test_data(*parts: str) -> Path:
+    """A path under OSTIARY_TEST_DATA; skips the test, with a reason, where it is absent."""
+    path = TEST_DATA.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"{'/'.join(parts)} is not under {TEST_DATA} (OSTIARY_TEST_DATA)")
+    return path
+
+
+test_data.__test__ = False  # type: ignore[attr-defined]
+
+
+def packaged_picture(package: str, *parts: str) -> Path:
+    """A public-domain portrait that an installed package carries, found without importing the package."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        pytest.skip(f"{package} is not installed (pip install 'ostiary[demo]')")
+    return Path(spec.origin).parent.joinpath(*parts)
+
+
+def grace_hopper() -> Path:
+    """One clear frontal face; 512x600, JPEG, public domain."""
+    return packaged_picture("matplotlib", "mpl-data", "sample_data", "grace_hopper.jpg")
+
+
+def astronaut() -> Path:
+    """Eileen Collins; 512x512, PNG, public domain."""
+    return packaged_picture("skimage", "data", "astronaut.png")
