@@ -1,0 +1,36 @@
+"""The `ostiary` command: subcommands, wiring, exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from edge.cli.parser import make_parser
+from edge.errors import EXIT_OTHER, EXIT_USAGE, OstiaryError
+
+EXIT_INTERRUPTED = 130
+"""128 + SIGINT, as shells have it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is that of edge.errors. Nobody sees a traceback for a mistake of their own."""
+    # OpenCV's warnings about formats and back-ends repeat, less clearly, what our own errors say.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    parser = make_parser()
+    args = parser.parse_args(arguments)
+    if args.run is None:
+        args.parser.print_help(sys.stderr)
+        return EXIT_USAGE
+    try:
+        return int(args.run(args))
+    except OstiaryError as error:
+        print(f"ostiary: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe has left; so do we, and Python must not complain while it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OTHER

@@ -1,0 +1,65 @@
+"""Pictures to faces: detect, align, assess, embed. One picture at a time, for enrolment, `identify` and `verify`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+
+from edge.align import align, template_named
+from edge.bundle import Bundle, load_bundle
+from edge.config.settings import Settings
+from edge.datatypes import AlignedFace, Detection, Embedding, Image, Quality
+from edge.detect import make_detector
+from edge.embed import make_embedder
+from edge.errors import BundleError
+from edge.interfaces import Detector, Embedder
+from edge.quality import assess
+
+
+@dataclass(frozen=True, slots=True)
+class FaceReading:
+    """All that one picture tells of one face."""
+
+    detection: Detection
+    aligned: AlignedFace
+    quality: Quality
+    embedding: Embedding
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """A bundle's networks, loaded and checked."""
+
+    bundle: Bundle
+    detector: Detector
+    embedder: Embedder
+
+
+def load_models(settings: Settings) -> Models:
+    """Load the configured bundle. BundleError or ModelError (exit code 4) when it cannot be used."""
+    cv2.setNumThreads(settings.runtime.threads)
+    bundle = load_bundle(settings.bundle)
+    detector = make_detector(bundle, settings.detect)
+    template = template_named(bundle.manifest.embedder.alignment_template)
+    if template.points is not None and bundle.manifest.detector.kind == "ssd":
+        hint = "Build the bundle with yunet or mtcnn, or with an embedder that is aligned by the box (facenet-160x160)."
+        problem = f"its detector gives no landmarks, and {template.name} aligns by landmarks"
+        raise BundleError(problem, where=str(bundle.folder), hint=hint)
+    return Models(bundle, detector, make_embedder(bundle, settings.runtime))
+
+
+class FaceReader:
+    """Reads faces from single pictures."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self._template = template_named(models.embedder.template)
+
+    def faces(self, image: Image) -> list[FaceReading]:
+        """Every face in a BGR uint8 picture, largest first."""
+        detections = sorted(self._models.detector.detect(image), key=lambda found: -found.box.area)
+        aligned = [align(image, detection, self._template) for detection in detections]
+        embeddings = self._models.embedder.embed(aligned)
+        rows = zip(detections, aligned, embeddings, strict=True)
+        return [FaceReading(detection, face, assess(detection, face), embedding) for detection, face, embedding in rows]
