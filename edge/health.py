@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +32,9 @@ class Timings:
         self._values.setdefault(stage, deque(maxlen=WINDOW)).append(milliseconds)
 
     def summary(self) -> dict[str, dict[str, float]]:
-        """Stage -> p50, p95 in milliseconds, and how many values they come from."""
-        rows = {stage: np.array(values) for stage, values in self._values.items()}
-        return {
-            stage: {
-                "p50_ms": round(float(np.percentile(row, 50)), 3),
-                "p95_ms": round(float(np.percentile(row, 95)), 3),
-                "count": len(row),
-            }
-            for stage, row in rows.items()
-        }
+        """Stage -> its p50 and p95 in milliseconds."""
+        rows = {stage: np.percentile(values, (50, 95)) for stage, values in self._values.items()}
+        return {stage: {"p50": round(float(row[0]), 3), "p95": round(float(row[1]), 3)} for stage, row in rows.items()}
 
 
 class StageClock:
@@ -78,8 +71,8 @@ class Health:
         self.counters: Counter[str] = Counter()
         self._started = time.monotonic()
 
-    def report(self, extra: dict[str, Any]) -> dict[str, Any]:
-        """The /health payload; `extra` holds what other parts know (outbox, camera, gallery_revision, bundle_id, embedder_id)."""
+    def report(self, extra: Mapping[str, Any], counters: Mapping[str, int]) -> dict[str, Any]:
+        """The /health payload; `extra` and `counters` are what other parts know (outbox, camera, gallery_revision, ...)."""
         return {
             "schema": 1,
             "version": __version__,
@@ -88,8 +81,8 @@ class Health:
             "clock_synced": clock_synced(),
             "temperature_c": temperature_c(),
             "rss_bytes": rss_bytes(),
-            "counters": dict(sorted(self.counters.items())),
-            "stages": self.timings.summary(),
+            "counters": dict(sorted({**self.counters, **counters}.items())),
+            "stages_ms": self.timings.summary(),
             **extra,
         }
 

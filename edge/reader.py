@@ -9,22 +9,13 @@ import cv2
 from edge.align import align, template_named
 from edge.bundle import Bundle, load_bundle
 from edge.config.settings import Settings
-from edge.datatypes import AlignedFace, Detection, Embedding, Image, Quality
+from edge.datatypes import Image
 from edge.detect import make_detector
 from edge.embed import make_embedder
+from edge.enrol import ReadFace
 from edge.errors import BundleError
 from edge.interfaces import Detector, Embedder
 from edge.quality import assess
-
-
-@dataclass(frozen=True, slots=True)
-class FaceReading:
-    """All that one picture tells of one face."""
-
-    detection: Detection
-    aligned: AlignedFace
-    quality: Quality
-    embedding: Embedding
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +47,10 @@ class FaceReader:
         self._models = models
         self._template = template_named(models.embedder.template)
 
-    def faces(self, image: Image) -> list[FaceReading]:
+    def faces(self, image: Image) -> list[ReadFace]:
         """Every face in a BGR uint8 picture, largest first."""
         detections = sorted(self._models.detector.detect(image), key=lambda found: -found.box.area)
         aligned = [align(image, detection, self._template) for detection in detections]
         embeddings = self._models.embedder.embed(aligned)
         rows = zip(detections, aligned, embeddings, strict=True)
-        return [FaceReading(detection, face, assess(detection, face), embedding) for detection, face, embedding in rows]
+        return [ReadFace(detection, face, assess(detection, face), embedding) for detection, face, embedding in rows]

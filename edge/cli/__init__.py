@@ -12,12 +12,20 @@ from edge.errors import EXIT_OTHER, EXIT_USAGE, OstiaryError
 EXIT_INTERRUPTED = 130
 """128 + SIGINT, as shells have it."""
 
+_ENVIRONMENT = {
+    # OpenCV's warnings about formats and back-ends repeat, less clearly, what our own errors say.
+    "OPENCV_LOG_LEVEL": "ERROR",
+    "OPENCV_FFMPEG_LOGLEVEL": "-8",
+    # A search is one product of a matrix and a vector: memory-bound, and more threads only keep cores busy.
+    "OPENBLAS_NUM_THREADS": "1",
+}
+"""Set before OpenCV and numpy are imported, unless the user has set them."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is that of edge.errors. Nobody sees a traceback for a mistake of their own."""
-    # OpenCV's warnings about formats and back-ends repeat, less clearly, what our own errors say.
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     parser = make_parser()
     args = parser.parse_args(arguments)
     if args.run is None:

@@ -1,0 +1,140 @@
+"""`ostiary check`: what is wrong here, and how to mend it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from edge.bundle import load_bundle
+from edge.capture import open_source
+from edge.cli.common import plural, print_json, settings_of
+from edge.config import Settings, find_config
+from edge.errors import EXIT_OK, EXIT_UNAVAILABLE, OstiaryError
+from edge.gallery import open_gallery
+from edge.interpreter import installed_runtimes
+from edge.paths import gallery_file
+from edge.publish import probe_broker
+from edge.reader import load_models
+from edge.timebase import clock_synced
+
+FIRST_FRAME_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. `exit_code` is 0 when it is well."""
+
+    what: str
+    says: str
+    exit_code: int = EXIT_OK
+    is_warning: bool = False
+
+
+def run(args: argparse.Namespace) -> int:
+    """Everything is looked at, whatever else is wrong; the exit code is that of the first fault."""
+    first = EXIT_OK
+    for finding in findings(args):
+        first = first or finding.exit_code
+        _tell(finding, as_json=args.json)
+    if not args.json:
+        print("all well" if first == EXIT_OK else "not all is well: see above")
+    return first
+
+
+def findings(args: argparse.Namespace) -> Iterator[Finding]:
+    """One after another, as each is found out."""
+    try:
+        settings = settings_of(args)
+    except OstiaryError as error:
+        yield Finding("configuration", str(error), error.exit_code)
+        return
+    if args.camera is not None:
+        settings = dataclasses.replace(settings, camera=dataclasses.replace(settings.camera, uri=args.camera))
+    yield Finding("configuration", str(args.config or find_config() or "none: the defaults are used"))
+    yield Finding("runtimes", _runtimes(), is_warning=not installed_runtimes())
+    for what, look in _LOOKS:
+        yield _looked(what, look, settings)
+    yield _clock()
+
+
+def _looked(what: str, look: Callable[[Settings], str], settings: Settings) -> Finding:
+    try:
+        return Finding(what, look(settings))
+    except OstiaryError as error:
+        return Finding(what, str(error), error.exit_code)
+
+
+def _runtimes() -> str:
+    import cv2
+
+    names = ", ".join(installed_runtimes()) or "no TFLite runtime: pip install 'ostiary[litert]'"
+    return f"Python {sys.version.split()[0]}, OpenCV {cv2.__version__}, {names}"
+
+
+def _bundle(settings: Settings) -> str:
+    models = load_models(settings)
+    manifest = models.bundle.manifest
+    point = models.bundle.operating_point(settings.decide.operating_point)
+    return f"{manifest.bundle_id} in {models.bundle.folder}, {settings.decide.operating_point} at similarity {point.threshold:.3f}"
+
+
+def _gallery(settings: Settings) -> str:
+    spec = load_bundle(settings.bundle).manifest.embedder
+    path = gallery_file(settings)
+    if not path.exists():
+        return f"{path}: none yet; nobody is enrolled (ostiary enroll --name NAME PICTURE...)"
+    with open_gallery(path, embedder_id=spec.embedder_id, embedding_length=spec.embedding_length) as gallery:
+        records = gallery.list_identities()
+        index = gallery.load_index()
+    damaged = f", {plural(index.refused_rows, 'damaged embedding')} left out" if index.refused_rows else ""
+    return f"{path}: {plural(len(records), 'identity', 'identities')}, {plural(len(index), 'embedding')}{damaged}"
+
+
+def _camera(settings: Settings) -> str:
+    source = open_source(settings.camera, first_frame_s=FIRST_FRAME_S)
+    try:
+        frame = source.read()
+    finally:
+        source.close()
+    if frame is None:
+        return "ends before its first frame"
+    mean = float(frame.image.mean())
+    dark = "; it is nearly black: is the lens covered?" if mean < 8 else ""
+    return f"{frame.width}x{frame.height}, brightness {mean:.0f} of 255{dark}"
+
+
+def _broker(settings: Settings) -> str:
+    if not settings.mqtt.enabled:
+        return "mqtt.enabled is false: events go to the log only"
+    probe_broker(settings.mqtt, device=settings.device.name)
+    return f"{settings.mqtt.host}: connected with MQTT {settings.mqtt.protocol}"
+
+
+def _clock() -> Finding:
+    if clock_synced():
+        return Finding("clock", "kept right by a time service")
+    says = "nothing keeps it right; events say clock_synced: false (systemctl enable --now systemd-timesyncd)"
+    return Finding("clock", says, is_warning=True)
+
+
+_LOOKS: tuple[tuple[str, Callable[[Settings], str]], ...] = (
+    ("bundle", _bundle),
+    ("gallery", _gallery),
+    ("camera", _camera),
+    ("broker", _broker),
+)
+
+_SHOWN = {EXIT_OK: "ok", EXIT_UNAVAILABLE: "away"}
+
+
+def _tell(finding: Finding, *, as_json: bool) -> None:
+    if as_json:
+        row = {"what": finding.what, "ok": finding.exit_code == EXIT_OK, "exit_code": finding.exit_code}
+        print_json({**row, "warning": finding.is_warning, "says": finding.says})
+        return
+    word = "note" if finding.is_warning else _SHOWN.get(finding.exit_code, "FAULT")
+    text = finding.says.replace("\n", "\n" + " " * 23)
+    print(f"{word:<6} {finding.what:<15} {text}")

@@ -1,0 +1,1 @@
+"""What `ostiary demo` needs besides the daemon."""

@@ -1,0 +1,163 @@
+"""What the daemon does with every frame, and between frames: stages, presence, snapshot, health, annotated video."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+
+from edge.annotate import KNOWN, UNDECIDED, UNKNOWN, Mark, VideoWriter, annotated
+from edge.config.settings import Settings
+from edge.datatypes import Box, Decision, Frame, Image
+from edge.errors import OstiaryError, SourceError
+from edge.health import Health, ServiceManager
+from edge.interfaces import FrameSource
+from edge.pipeline import FrameResult, Pipeline
+from edge.publish import Publisher
+from edge.timebase import now_ns
+
+FAULT_BUDGET = 10
+"""So many frames may fail within FAULT_WINDOW_S before the daemon gives up and leaves the rest to the service manager."""
+FAULT_WINDOW_S = 60.0
+SNAPSHOT_MARGIN = 0.4
+"""Room around the face in a snapshot, as a share of its size."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Everything that a loop talks to."""
+
+    source: FrameSource
+    pipeline: Pipeline
+    publisher: Publisher
+    health: Health
+    service: ServiceManager
+    refresh: Callable[[], object]
+    """Called often: picks up what other processes change in the gallery."""
+    describe: Callable[[], dict[str, Any]]
+    """What goes into /health besides counters and timings."""
+    video: VideoWriter | None = None
+
+
+class Loop:
+    """Runs until the source has ended. One thread."""
+
+    def __init__(self, settings: Settings, outside: Outside) -> None:
+        self._settings = settings
+        self._outside = outside
+        self._is_present = False
+        self._health_due_s = 0.0
+        self._faults: deque[float] = deque(maxlen=FAULT_BUDGET)
+        self._last: Frame | None = None
+
+    def until_end(self, is_stopping: Callable[[], bool]) -> None:
+        """Every frame, until the source ends or somebody stops us. SourceError when a file cannot be read on."""
+        while not is_stopping():
+            try:
+                frame = self._outside.source.read()
+            except SourceError:
+                # A live source says so itself, once, and tries again; between two tries the world goes on.
+                if not self._outside.source.is_live:
+                    raise
+                self._tick()
+                continue
+            if frame is None:
+                break
+            self._take(frame)
+            self._tick()
+        self._end()
+
+    def _take(self, frame: Frame) -> None:
+        self._last = frame
+        try:
+            result = self._outside.pipeline.process(frame)
+        except OstiaryError:
+            raise
+        except Exception:
+            # The one broad catch: a frame that breaks a stage must not end the daemon, but a broken stage must.
+            self._outside.health.counters["frames_failed"] += 1
+            self._spend_fault_budget()
+            log.exception("frame %d failed", frame.index)
+            return
+        self._outside.service.alive()
+        self._show(result)
+
+    def _spend_fault_budget(self) -> None:
+        now = time.monotonic()
+        self._faults.append(now)
+        if len(self._faults) == FAULT_BUDGET and now - self._faults[0] < FAULT_WINDOW_S:
+            hint = "The log has each of them; please report it."
+            raise OstiaryError(f"{FAULT_BUDGET} frames failed within {FAULT_WINDOW_S:g} s", hint=hint)
+
+    def _show(self, result: FrameResult) -> None:
+        for decision in result.decisions:
+            log.info("%s", describe_decision(decision))
+            if self._settings.publish.snapshot:
+                self._outside.publisher.snapshot(
+                    snapshot_jpeg(result.frame.image, decision.box, self._settings.publish.snapshot_px)
+                )
+        if self._outside.video is not None:
+            self._outside.video.write(annotated(result.frame.image, self._marks(result)))
+
+    def _marks(self, result: FrameResult) -> list[Mark]:
+        marks = []
+        for track in result.tracks:
+            text = self._outside.pipeline.label(track)
+            colour = UNDECIDED if text.startswith("...") else UNKNOWN if text == "unknown" else KNOWN
+            marks.append(Mark(track.box, text, colour))
+        return marks
+
+    def _tick(self) -> None:
+        self._outside.refresh()
+        self._tell_presence()
+        now = time.monotonic()
+        if now >= self._health_due_s:
+            self._health_due_s = now + self._settings.publish.health_interval_s
+            self._tell_health()
+
+    def _tell_presence(self) -> None:
+        seen = self._outside.pipeline.last_seen_ns
+        is_present = seen is not None and now_ns() - seen < self._settings.publish.presence_off_after_s * 1e9
+        if is_present != self._is_present:
+            self._is_present = is_present
+            self._outside.publisher.presence(is_present=is_present)
+
+    def _tell_health(self) -> None:
+        self._outside.publisher.health(
+            self._outside.health.report(self._outside.describe(), self._outside.publisher.counters())
+        )
+
+    def _end(self) -> None:
+        for decision in self._outside.pipeline.finish(self._last):
+            log.info("%s", describe_decision(decision))
+        self._tell_health()
+        if self._outside.video is not None:
+            self._outside.video.close()
+
+
+def describe_decision(decision: Decision) -> str:
+    """For the log: who, how sure, and why."""
+    who = decision.identity.name if decision.identity is not None else "somebody"
+    return (
+        f"{decision.event_type}: {who} (track {decision.track_id}, similarity {decision.similarity:.3f}, "
+        f"margin {decision.margin:.3f}, {decision.frames} frames, quality {decision.quality:.2f})"
+    )
+
+
+def snapshot_jpeg(image: Image, box: Box, longest_px: int) -> bytes:
+    """The face with some room around it as JPEG, its longer side at most `longest_px`."""
+    room = SNAPSHOT_MARGIN * box.side
+    wide = Box(box.x1 - room, box.y1 - room, box.x2 + room, box.y2 + room).clipped(image.shape[1], image.shape[0])
+    x1, y1, x2, y2 = (round(value) for value in wide)
+    part = image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
+    scale = min(1.0, longest_px / max(part.shape[:2]))
+    size = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
+    _, data = cv2.imencode(".jpg", cv2.resize(part, size, interpolation=cv2.INTER_AREA), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return data.tobytes()
