@@ -110,6 +110,8 @@ class Frame:
     small: Image | None = None
     name: str = ""
     """File name for a folder of pictures, else empty."""
+    timeline_ns: int | None = None
+    """The moment on the clip's own timeline, for a file that is read as fast as it can be; None where time is real."""
 
     def __post_init__(self) -> None:
         check_image(self.image, "frame")
@@ -125,6 +127,11 @@ class Frame:
     def height(self) -> int:
         """Pixels."""
         return int(self.image.shape[0])
+
+    @property
+    def moment_ns(self) -> int:
+        """What intervals between frames are measured on: a clip comes to the same decisions however fast it is read."""
+        return self.captured_ns if self.timeline_ns is None else self.timeline_ns
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -54,6 +54,9 @@ class Evidence:
     observations: deque[Observation] = field(default_factory=lambda: deque(maxlen=MEMORY_FRAMES))
     first_good_ns: int = 0
     last_embedded_ns: int = -(1 << 62)
+    seen_ns: int = 0
+    seen_at: float = 0.0
+    """When the newest frame with this face was captured: monotonic nanoseconds and Unix seconds."""
     embedded: int = 0
     contradictions: int = 0
     announced: EventType | None = None
@@ -133,25 +136,20 @@ class Decider:
     def decide(self, track: Track, frame: Frame, *, may_recognize: bool) -> Decision | None:
         """The decision that is due for a track that this frame shows; None while there is none, or nothing new."""
         known = self.evidence(track)
+        known.seen_ns, known.seen_at = frame.captured_ns, frame.captured_at
         if known.announced != "recognized" and may_recognize and self._is_recognized(known):
-            return self._announce(track, known, "recognized", frame.captured_ns, frame.captured_at)
-        if (
-            known.announced is None
-            and track.hits >= self._confirm_frames
-            and self._is_unknown(track, known, frame.captured_ns)
-        ):
-            return self._announce(track, known, "unknown", frame.captured_ns, frame.captured_at)
+            return self._announce(track, known, "recognized", frame.moment_ns)
+        is_confirmed = known.announced is None and track.hits >= self._confirm_frames
+        if is_confirmed and self._is_unknown(track, known, frame.moment_ns):
+            return self._announce(track, known, "unknown", frame.moment_ns)
         return None
 
-    def close(self, track: Track, captured_at: float) -> Decision | None:
+    def close(self, track: Track) -> Decision | None:
         """The track has ended. Somebody who left before the time was up, seen well enough, is unknown."""
         known = self._evidence.pop(track.id, Evidence())
-        if (
-            known.announced is None
-            and len(known.observations) >= self._settings.min_frames
-            and not self._is_recognized(known)
-        ):
-            return self._announce(track, known, "unknown", track.last_ns, captured_at)
+        is_open = known.announced is None and len(known.observations) >= self._settings.min_frames
+        if is_open and not self._is_recognized(known):
+            return self._announce(track, known, "unknown", track.last_ns)
         return None
 
     def forget(self, track_id: int) -> None:
@@ -174,7 +172,7 @@ class Decider:
             return now_ns - known.first_good_ns >= self._settings.unknown_after_s * 1e9
         return now_ns - track.first_ns >= self._settings.give_up_after_s * 1e9
 
-    def _announce(self, track: Track, known: Evidence, kind: EventType, now_ns: int, at: float) -> Decision | None:
+    def _announce(self, track: Track, known: Evidence, kind: EventType, now_ns: int) -> Decision | None:
         """None during the cool-down; the question is asked again with the next frame, so nobody is forgotten."""
         if self._in_cool_down(known, kind, now_ns):
             return None
@@ -188,7 +186,7 @@ class Decider:
         return Decision(
             event_type=kind, track_id=track.id, identity=identity, similarity=match.similarity, margin=match.margin,
             operating_point=self._thresholds.operating_point, frames=known.agreeing(identity), quality=known.quality,
-            box=track.box, captured_ns=now_ns, captured_at=at,
+            box=track.box, captured_ns=known.seen_ns, captured_at=known.seen_at,
         )  # fmt: skip
 
     def _in_cool_down(self, known: Evidence, kind: EventType, now_ns: int) -> bool:

@@ -10,7 +10,8 @@
     ├── RejectedError                4  an artifact must not be used
     │   ├── BundleError              4  manifest, digest, signature, file
     │   ├── ModelError               4  a network that the runtime cannot load or run
-    │   └── GalleryError             4  corrupt, from a newer version, or of another embedder
+    │   ├── GalleryError             4  corrupt, from a newer version, or of another embedder
+    │   └── OutboxError              4  from a newer version, not an outbox, or cannot be written
     └── PictureError                 1  one picture cannot be read
         └── EnrolmentRefusedError    1  a picture was read but must not become an enrolment
 
@@ -101,6 +102,10 @@ class ModelError(RejectedError):
 
 class GalleryError(RejectedError):
     """A gallery that is corrupt, was written by a newer version, or belongs to another embedder."""
+
+
+class OutboxError(RejectedError):
+    """An outbox that a newer version wrote, that is none, that another process holds, or that cannot be written."""
 
 
 class PictureError(OstiaryError):

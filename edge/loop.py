@@ -55,7 +55,6 @@ class Loop:
         self._is_present = False
         self._health_due_s = 0.0
         self._faults: deque[float] = deque(maxlen=FAULT_BUDGET)
-        self._last: Frame | None = None
 
     def until_end(self, is_stopping: Callable[[], bool]) -> None:
         """Every frame, until the source ends or somebody stops us. SourceError when a file cannot be read on."""
@@ -75,7 +74,6 @@ class Loop:
         self._end()
 
     def _take(self, frame: Frame) -> None:
-        self._last = frame
         try:
             result = self._outside.pipeline.process(frame)
         except OstiaryError:
@@ -135,7 +133,7 @@ class Loop:
         )
 
     def _end(self) -> None:
-        for decision in self._outside.pipeline.finish(self._last):
+        for decision in self._outside.pipeline.finish():
             log.info("%s", describe_decision(decision))
         self._tell_health()
         if self._outside.video is not None:

@@ -64,6 +64,11 @@ class Detector:
     colour_order: str = setting("BGR", doc="order of the channels it expects", choices=("BGR", "RGB"))
     normalisation: Normalisation = setting(Normalisation(), doc="of its input; yunet takes raw pixels")
     thresholds: tuple[float, ...] = setting((), doc="mtcnn: confidence after each of the three stages")
+    box_form: str = setting(
+        "corners",
+        doc="ssd: boxes are corners as parts of the input's size, or offsets from priors (RFB-320 without post-processing)",
+        choices=("corners", "offsets"),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,22 +91,21 @@ class Pipeline:
         clock.add("capture", (now_ns() - frame.captured_ns) / 1e6)
         with clock.stage("detect"):
             detections = self._detect(frame)
-        tracking = self._tracker.update(detections, frame.captured_ns)
+        tracking = self._tracker.update(detections, frame.moment_ns)
         chosen = self._choose(tracking.seen, frame)
         self._learn(chosen, frame, clock)
         with clock.stage("decide"):
             decisions = self._decide(tracking.seen, frame)
-            decisions += [made for track in tracking.ended if (made := self._decider.close(track, frame.captured_at))]
+            decisions += [made for track in tracking.ended if (made := self._decider.close(track))]
         self._publish(decisions, clock)
         clock.finish()
         self._count(frame, tracking.seen, len(chosen))
         return FrameResult(frame, tracking.seen, tuple(decisions), len(chosen))
 
-    def finish(self, last: Frame | None) -> list[Decision]:
+    def finish(self) -> list[Decision]:
         """The source has ended: decide what is still open."""
         clock = StageClock(self._health.timings)
-        at = last.captured_at if last is not None else 0.0
-        closing = [self._decider.close(track, at) for track in self._tracker.finish()]
+        closing = [self._decider.close(track) for track in self._tracker.finish()]
         decisions = [decision for decision in closing if decision is not None]
         self._publish(decisions, clock)
         return decisions
@@ -141,7 +140,7 @@ class Pipeline:
             likely = estimate(track.detection)
             if likely < settings.min_quality or not self._in_zone(track, frame):
                 continue
-            if self._decider.wants(track, frame.captured_ns):
+            if self._decider.wants(track, frame.moment_ns):
                 known = self._decider.evidence(track)
                 ranked.append((known.announced is not None, known.embedded, -likely, track))
         ranked.sort(key=lambda row: row[:3])
@@ -156,10 +155,10 @@ class Pipeline:
             embeddings = self._parts.embedder.embed([face for face, _ in faces])
         with clock.stage("match"):
             for track, embedding, (_, quality) in zip(chosen, embeddings, faces, strict=True):
-                if self._decider.observe(track, embedding, quality.score, frame.captured_ns):
+                if self._decider.observe(track, embedding, quality.score, frame.moment_ns):
                     self._decider.forget(track.id)
                     self._tracker.renew(track)
-                    self._decider.observe(track, embedding, quality.score, frame.captured_ns)
+                    self._decider.observe(track, embedding, quality.score, frame.moment_ns)
                     self._health.counters["tracks_taken_over"] += 1
 
     def _aligned(self, track: Track, frame: Frame) -> tuple[AlignedFace, Quality]:

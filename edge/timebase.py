@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import datetime as dt
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 _TIME_ERROR = 5
@@ -21,6 +23,14 @@ def now_ns() -> int:
 def wall_clock() -> float:
     """Unix seconds."""
     return time.time()
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Both clocks, for what takes its time from outside; tests pass their own."""
+
+    monotonic_ns: Callable[[], int] = now_ns
+    unix_s: Callable[[], float] = wall_clock
 
 
 def rfc3339(unix_s: float) -> str:
