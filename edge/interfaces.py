@@ -25,8 +25,15 @@ class FrameSource(Protocol):
 class Detector(Protocol):
     """Finds faces in one picture."""
 
-    def detect(self, image: Image) -> list[Detection]:
-        """Faces in BGR uint8 `image`, in its own pixels, surest first; an empty list when there are none."""
+    @property
+    def gives_landmarks(self) -> bool:
+        """Whether detections carry landmarks; without them a face cannot be aligned by points."""
+
+    def detect(self, image: Image, *, frame_scale: float = 1.0) -> list[Detection]:
+        """Faces in BGR uint8 `image`, in its own pixels, surest first; an empty list when there are none.
+
+        `frame_scale` says how many pixels of the frame one pixel of `image` is: limits on face size count the frame's.
+        """
 
 
 class Embedder(Protocol):

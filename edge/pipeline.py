@@ -123,7 +123,8 @@ class Pipeline:
         if small is None or max(small.shape[:2]) < self._settings.detect.width_px:
             return self._parts.detector.detect(frame.image)
         scale_x, scale_y = frame.width / small.shape[1], frame.height / small.shape[0]
-        return [found.mapped(scale_x, scale_y) for found in self._parts.detector.detect(small)]
+        found_small = self._parts.detector.detect(small, frame_scale=max(scale_x, scale_y))
+        return [found.mapped(scale_x, scale_y) for found in found_small]
 
     def _in_zone(self, track: Track, frame: Frame) -> bool:
         zone = self._settings.decide.zone

@@ -33,7 +33,7 @@ def load_models(settings: Settings) -> Models:
     bundle = load_bundle(settings.bundle)
     detector = make_detector(bundle, settings.detect)
     template = template_named(bundle.manifest.embedder.alignment_template)
-    if template.points is not None and bundle.manifest.detector.kind == "ssd":
+    if template.points is not None and not detector.gives_landmarks:
         hint = "Build the bundle with yunet or mtcnn, or with an embedder that is aligned by the box (facenet-160x160)."
         problem = f"its detector gives no landmarks, and {template.name} aligns by landmarks"
         raise BundleError(problem, where=str(bundle.folder), hint=hint)

@@ -234,7 +234,12 @@ def _add_tools(commands: _Commands) -> None:
     bench.add_argument(
         "what", nargs="*", metavar="WHAT", help="stages, clip, gallery, start (default: all that need no clip)"
     )
-    bench.add_argument("--clip", type=Path, metavar="FILE", help="video for `clip`")
+    bench.add_argument(
+        "--clip", type=Path, metavar="FILE", help="video for `clip`, and for `start` instead of a grey one"
+    )
+    bench.add_argument(
+        "--picture", type=Path, metavar="FILE", help="portrait for `stages` (default: one that the extra `demo` brings)"
+    )
     bench.add_argument(
         "--plain-bundle", type=Path, metavar="DIR", help="bundle of the plain loop (default: the same bundle)"
     )

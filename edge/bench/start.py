@@ -1,0 +1,89 @@
+"""The daemon as a process: time from its start to ready, and the memory that it comes to hold."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge.annotate import VideoWriter
+from edge.errors import OstiaryError
+
+TIMEOUT_S = 120.0
+_PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One run of the daemon over a clip."""
+
+    ready_s: float
+    """From starting Python to the line "ready"."""
+    peak_rss_bytes: int
+    """The most memory that was resident at any time, of the process and all that it shares."""
+
+
+def measure(*, clip: Path | None = None, bundle: Path | None = None) -> Start:
+    """Run `ostiary run` over `clip` (a short grey 1280x720 one when None) with an empty gallery and no broker."""
+    with tempfile.TemporaryDirectory(prefix="ostiary-bench-") as folder:
+        path = clip or _grey_clip(Path(folder) / "grey.avi")
+        command = [
+            sys.executable,
+            "-m",
+            "edge",
+            "run",
+            "--no-mqtt",
+            "--camera",
+            str(path),
+            "--gallery",
+            f"{folder}/gallery.sqlite",
+        ]
+        if bundle is not None:
+            command += ["--bundle", str(bundle)]
+        return _run(command)
+
+
+def _run(command: list[str]) -> Start:
+    started = time.perf_counter()
+    process = subprocess.Popen(  # noqa: S603 - our own program
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    peak: list[int] = [0]
+    watcher = threading.Thread(target=_watch_memory, args=(process, peak), daemon=True)
+    watcher.start()
+    ready_s, lines = 0.0, []
+    for line in process.stderr or ():
+        lines.append(line)
+        if not ready_s and " ready in " in line:
+            ready_s = time.perf_counter() - started
+    process.wait(TIMEOUT_S)
+    watcher.join(1)
+    if process.returncode or not ready_s:
+        raise OstiaryError("the daemon did not run: " + "".join(lines[-3:]).strip(), where=" ".join(command))
+    return Start(round(ready_s, 3), peak[0])
+
+
+def _watch_memory(process: subprocess.Popen[str], peak: list[int]) -> None:
+    status = Path(f"/proc/{process.pid}/status")
+    while process.poll() is None:
+        with contextlib.suppress(OSError):
+            found = _PEAK.search(status.read_text(encoding="ascii", errors="replace"))
+            if found:
+                peak[0] = max(peak[0], int(found[1]) * 1024)
+        time.sleep(0.05)
+
+
+def _grey_clip(path: Path) -> Path:
+    writer = VideoWriter(path)
+    for level in range(30):
+        writer.write(np.full((720, 1280, 3), 100 + level, np.uint8))
+    writer.close()
+    return path
