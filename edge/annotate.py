@@ -36,7 +36,8 @@ def annotated(image: Image, marks: Sequence[Mark]) -> Image:
     for mark in marks:
         x1, y1, x2, y2 = (round(value) for value in mark.box)
         cv2.rectangle(canvas, (x1, y1), (x2, y2), mark.colour, width, cv2.LINE_AA)
-        _write(canvas, mark, (x1, y1), max(0.4, 0.8 * scale))
+    for mark in marks:
+        _write(canvas, mark, (round(mark.box.x1), round(mark.box.y1)), max(0.35, 0.55 * scale))
     return canvas
 
 

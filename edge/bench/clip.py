@@ -123,15 +123,22 @@ def best_frame(clip: Path, settings: Settings, plain: PlainLoop) -> tuple[Frame,
     for frame in frames_of(clip, settings):
         if frame.index % 5:
             continue
-        found = [
-            face for face in plain.models.detector.detect(frame.image) if estimate(face) >= settings.decide.min_quality
-        ]
+        found = _enrollable(plain.models.detector.detect(frame.image), settings.decide.min_quality)
         score = sum(estimate(face) for face in found)
         if found and (best is None or score > best[0]):
             best = (score, frame, found)
     if best is None:
         raise OstiaryError("no face in any frame", where=str(clip), hint="Choose a clip that shows people.")
     return best[1], sorted(best[2], key=lambda face: face.box.x1)
+
+
+def _enrollable(found: list[Detection], min_quality: float) -> list[Detection]:
+    """Good faces; of boxes that touch only the surest, lest one person is enrolled as two."""
+    kept: list[Detection] = []
+    for face in sorted(found, key=lambda face: -face.confidence):
+        if estimate(face) >= min_quality and all(face.box.iou(other.box) < 0.05 for other in kept):
+            kept.append(face)
+    return kept
 
 
 def index_of(embedder: Embedder, image: Image, faces: list[Detection]) -> Index:
