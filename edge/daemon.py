@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 from edge.annotate import VideoWriter
 from edge.capture import LiveOptions, open_source
 from edge.config.settings import Settings
+from edge.errors import UsageError
 from edge.gallery import LiveIndex, open_gallery
 from edge.health import Health, ServiceManager
 from edge.interfaces import FrameSource
@@ -46,15 +46,17 @@ class Daemon:
         self._options = options or Options()
         self._health = Health()
         self._service = ServiceManager()
-        self._stopping = threading.Event()
+        self._is_stopping = False
+        self._publisher: Publisher | None = None
         self._source: FrameSource | None = None
         self._is_camera_online = False
 
     def stop(self) -> None:
-        """End the run after the frame in hand; from any thread, and from a signal handler."""
-        self._stopping.set()
-        if self._source is not None:
-            self._source.close()
+        """End the run after the frame in hand, or within TICK_S; from any thread, and from a signal handler.
+
+        A handler runs between two steps of the very thread that reads frames, which may hold any lock: so it takes none.
+        """
+        self._is_stopping = True
 
     def run(self) -> None:
         """Until the source ends or `stop`. OstiaryError when something that cannot be done without is missing."""
@@ -64,20 +66,25 @@ class Daemon:
             thresholds = thresholds_of(models.bundle, self._settings.decide.operating_point)
             index = self._open_index(models)
             stack.callback(index.close)
+            video = self._video()
+            # Before the publisher: a clip that is not there is told at once, and no subscriber hears of it.
+            source = self._open_source()
+            stack.callback(source.close)
             publisher = open_publisher(self._settings, outbox_file(self._settings), write=self._options.write_event)
             stack.callback(publisher.close)
+            self._publisher = publisher
+            if not source.is_live:
+                self._on_camera(True, "")  # noqa: FBT003
             parts = Parts(models.detector, models.embedder, index, publisher)
             pipeline = Pipeline(
                 parts, self._settings, thresholds, context_of(self._settings, models.bundle), self._health
             )
-            source = self._open_source(publisher)
-            stack.callback(source.close)
             outside = Outside(
                 source, pipeline, publisher, self._health, self._service,
-                refresh=index.refresh, describe=lambda: self._described(models, index, publisher), video=self._video(),
+                refresh=index.refresh, describe=lambda: self._described(models, index, publisher), video=video,
             )  # fmt: skip
             self._tell_ready(models, index, time.monotonic() - started)
-            Loop(self._settings, outside).until_end(self._stopping.is_set)
+            Loop(self._settings, outside).until_end(lambda: self._is_stopping)
             self._service.stopping()
 
     def _open_index(self, models: Models) -> LiveIndex:
@@ -85,23 +92,29 @@ class Daemon:
         path, length = gallery_file(self._settings), spec.embedding_length
         return LiveIndex(lambda: open_gallery(path, embedder_id=spec.embedder_id, embedding_length=length))
 
-    def _open_source(self, publisher: Publisher) -> FrameSource:
-        def on_state(online: bool, reason: str) -> None:  # noqa: FBT001 - the signature is the source's
-            self._is_camera_online = online
-            publisher.camera_status(is_online=online)
-            if not online:
-                self._health.counters["camera_offline"] += 1
-                log.warning("camera %s is offline: %s", self._settings.camera.name, reason)
-
-        self._source = open_source(self._settings.camera, on_state=on_state, options=LiveOptions(wait_s=TICK_S))
-        if not self._source.is_live:
-            on_state(True, "")  # noqa: FBT003
+    def _open_source(self) -> FrameSource:
+        self._source = open_source(self._settings.camera, on_state=self._on_camera, options=LiveOptions(wait_s=TICK_S))
         return self._source
 
+    def _on_camera(self, online: bool, reason: str) -> None:  # noqa: FBT001 - the signature is the source's
+        """Called by `read` alone, so never before there is a publisher."""
+        self._is_camera_online = online
+        if self._publisher is not None:
+            self._publisher.camera_status(is_online=online)
+        if not online:
+            self._health.counters["camera_offline"] += 1
+            log.warning("camera %s is offline: %s", self._settings.camera.name, reason)
+
     def _video(self) -> VideoWriter | None:
-        if self._options.annotate is None:
+        """UsageError before anything runs, where the first frame would fail."""
+        path = self._options.annotate
+        if path is None:
             return None
-        return VideoWriter(self._options.annotate, fps=self._settings.camera.rate_fps or 25.0)
+        if path.suffix.lower() not in {".mp4", ".avi"} or not path.parent.is_dir() or path.is_dir():
+            raise UsageError(
+                "cannot become a video", where=str(path), expected="a .mp4 or .avi file in a folder that exists"
+            )
+        return VideoWriter(path, fps=self._settings.camera.rate_fps or 25.0)
 
     def _tell_ready(self, models: Models, index: LiveIndex, took_s: float) -> None:
         manifest = models.bundle.manifest
@@ -117,6 +130,8 @@ class Daemon:
         """What /health tells besides counters and timings."""
         manifest = models.bundle.manifest
         counters = getattr(self._source, "counters", {})
+        self._health.counters["gallery_damaged_embeddings"] = index.index.refused_rows
+        self._health.counters["gallery_unreadable"] = int(bool(index.problem))
         return {
             "gallery_revision": index.revision,
             "bundle_id": manifest.bundle_id,

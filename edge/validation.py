@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import re
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -76,7 +76,11 @@ def build(kind: type[T], data: object, path: str = "") -> tuple[T | None, list[F
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        # Python writes out no number of more than 4300 digits, and nothing that is nested too deeply.
+        text = "too long to show"
     kinds = {
         bool: "boolean",
         int: "whole number",
@@ -91,7 +95,13 @@ def _shown(value: object) -> str:
 
 
 def _join(path: str, key: object) -> str:
-    return f"{path}.{key}" if path else str(key)
+    try:
+        text = str(key)
+    except ValueError:
+        text = "(too long to show)"
+    text = text if len(text) <= 60 else text[:57] + "..."
+    text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return f"{path}.{text}" if path else text
 
 
 def _build_dataclass(kind: Any, data: object, path: str, faults: list[Fault]) -> Any:
@@ -169,7 +179,7 @@ def _convert_dict(hint: Any, limits: Limits, value: object, path: str, faults: l
         faults.append(Fault(path, _shown(value), "a mapping"))
         return None
     inner = typing.get_args(hint)[1]
-    return {str(key): convert(inner, limits, item, _join(path, key), faults) for key, item in value.items()}
+    return {_join("", key): convert(inner, limits, item, _join(path, key), faults) for key, item in value.items()}
 
 
 _WANTED = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
@@ -181,7 +191,7 @@ def _convert_scalar(hint: Any, limits: Limits, value: object, path: str, faults:
     fits = {
         bool: isinstance(value, bool),
         int: isinstance(value, int) and not isinstance(value, bool),
-        float: isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value),
+        float: isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max,
         str: isinstance(value, str),
         Path: isinstance(value, str | Path) and str(value) != "" and "\0" not in str(value),
     }
