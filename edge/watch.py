@@ -99,7 +99,7 @@ def _word(kind: Kind, payload: bytes) -> tuple[str, str, str]:
 
 
 def _event_line(kind: Kind, received: Received, device: str, at: float) -> Line:
-    data = json.loads(received.payload, parse_constant=_no_constant)
+    data = json.loads(received.payload.decode("utf-8"), parse_constant=_no_constant)
     if not isinstance(data, dict):
         raise TypeError("not an object")
     label = _text(data, "event_type")
@@ -219,9 +219,9 @@ def _watch_once(mqtt: Mqtt, device: str, is_stopping: Callable[[], bool]) -> Ite
     connection = Connection(mqtt, f"ostiary-watch-{secrets.token_hex(4)}", listener=listener)
     connection.open(is_stopping=is_stopping)
     try:
-        yield Line("connection", time.time(), "", mqtt.host, "connected", data="connected")
         for topic in topics_to_watch(mqtt.base_topic, device):
             connection.subscribe(topic)
+        yield Line("connection", time.time(), "", mqtt.host, "connected", data="connected")
         while not is_stopping():
             while lines:
                 yield lines.popleft()

@@ -96,29 +96,31 @@ class Files:
         return self.folder / "daemon.log"
 
     def clear(self) -> None:
-        """Make the folder, without what an earlier demo left in it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Take away what an earlier demo left."""
         for pattern in ("*.sqlite*", "clip.*", "annotated.*", "contact-sheet.*", "daemon.log", "events.svg"):
             for path in self.folder.glob(pattern):
                 path.unlink()
 
 
-def write_config(files: Files, address: Address, camera: str | None) -> Settings:
+def write_config(files: Files, address: Address, *, camera: str | None, bundle: Path | None = None) -> Settings:
     """The demo's ostiary.yaml, and what it means."""
-    data = {
+    clip = {"realtime": True, "rate_fps": FPS} if camera is None else {}
+    data: dict[str, object] = {
         "device": {"name": "demo"},
-        "camera": {"uri": camera or str(files.clip), "name": "porch", "realtime": camera is None},
+        "camera": {"uri": camera or str(files.clip), "name": "porch", **clip},
         "gallery": str(files.folder / "gallery.sqlite"),
         "mqtt": {"host": address.host, "port": address.port, "protocol": address.protocol},
         "publish": {"snapshot": True, "health_interval_s": 2.0, "presence_off_after_s": 1.5},
     }
+    if bundle is not None:
+        data["bundle"] = str(bundle)
     files.config.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     return parse_settings(files.config.read_text(encoding="utf-8"), where=str(files.config))
 
 
 def make_clip(files: Files) -> None:
     """Grace Hopper comes and goes, then Eileen Collins does."""
-    write_clip(files.clip, [Visit(read_picture(portrait.path())) for portrait in (HOPPER, COLLINS)])
+    write_clip(files.clip, [Visit(portrait.picture()) for portrait in (HOPPER, COLLINS)])
 
 
 def enrol(settings: Settings, name: str, picture: Path) -> EnrolmentResult:

@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from edge.datatypes import Event
+from edge.outbox import Outbox
+from edge.publish.queue import HISTORY_PER_S, REFUSED_PAUSE_S, WINDOW, EventQueue, Handover
+from edge.timebase import Clock
+from tests.support.events import make_event
+
+TTL_S = 5.0
+
+
+class FakeClock:
+    """Time that passes only when told to; Unix time is 1,000,000 s ahead."""
+
+    def __init__(self) -> None:
+        self.ns = 10**12
+
+    def clock(self) -> Clock:
+        return Clock(lambda: self.ns, lambda: self.ns / 1e9 + 1e6)
+
+    def pass_s(self, seconds: float) -> None:
+        self.ns += int(seconds * 1e9)
+
+    def event(self, *, age_s: float = 0.0, boot_id: str = "boot") -> Event:
+        captured_ns = self.ns - int(age_s * 1e9)
+        return make_event(captured_ns=captured_ns, captured_at=captured_ns / 1e9 + 1e6, boot_id=boot_id)
+
+
+@pytest.fixture
+def time() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def outbox(tmp_path: Path, time: FakeClock) -> Iterator[Outbox]:
+    made = Outbox(tmp_path / "o.sqlite", clock=time.clock())
+    yield made
+    made.close()
+
+
+def queue_on(outbox: Outbox, time: FakeClock, boot_id: str = "boot") -> EventQueue:
+    return EventQueue(outbox, ttl_s=TTL_S, boot_id=boot_id, clock=time.clock())
+
+
+def take_all(queue: EventQueue, first_mid: int = 1) -> list[Handover]:
+    taken: list[Handover] = []
+    while (handover := queue.next()) is not None:
+        queue.sent(first_mid + len(taken), handover)
+        taken.append(handover)
+    return taken
+
+
+def test_young_events_go_live_in_order_and_leave_the_disk_when_acknowledged(outbox: Outbox, time: FakeClock) -> None:
+    queue = queue_on(outbox, time)
+    for _ in range(3):
+        queue.put(time.event())
+    taken = take_all(queue)
+    assert [(one.event.seq, one.is_replay) for one in taken] == [(1, False), (2, False), (3, False)]
+    assert outbox.depth == 3
+    assert [queue.acknowledged(mid) for mid in (1, 2, 3, 4)] == [True, True, True, False]
+    assert outbox.depth == 0
+    assert queue.is_live_empty
+
+
+def test_no_more_than_the_window_is_in_flight(outbox: Outbox, time: FakeClock) -> None:
+    queue = queue_on(outbox, time)
+    for _ in range(WINDOW + 4):
+        queue.put(time.event())
+    assert len(take_all(queue)) == WINDOW
+    queue.acknowledged(1)
+    assert [one.event.seq for one in take_all(queue, 100)] == [WINDOW + 1]
+
+
+@pytest.mark.parametrize(("age_s", "waited_s"), [(0.0, 5.1), (4.0, 1.2), (6.0, 0.0), (0.0, 3600.0)])
+def test_double_take_281_a_late_match_never_reaches_the_live_topic(
+    outbox: Outbox, time: FakeClock, age_s: float, waited_s: float
+) -> None:
+    queue = queue_on(outbox, time)
+    queue.put(time.event(age_s=age_s))
+    time.pass_s(waited_s)
+    (handover,) = take_all(queue)
+    assert handover.is_replay
+    assert abs(handover.age_ms - (age_s + waited_s) * 1e3) < 1
+    assert abs(handover.event.latency_ms["publish"] - waited_s * 1e3) < 1
+
+
+def test_double_take_281_after_a_restart_everything_is_old(outbox: Outbox, time: FakeClock) -> None:
+    queue_on(outbox, time).put(time.event())
+    restarted = queue_on(outbox, time)
+    (handover,) = take_all(restarted)
+    assert handover.is_replay
+
+
+def test_after_a_reboot_the_age_comes_from_the_wall_clock(outbox: Outbox, time: FakeClock) -> None:
+    queue_on(outbox, time, "boot").put(time.event(age_s=2.0))
+    time.pass_s(60)
+    rebooted = FakeClock()
+    rebooted.ns = 10**9
+    clock = Clock(lambda: rebooted.ns, lambda: time.ns / 1e9 + 1e6)
+    queue = EventQueue(outbox, ttl_s=TTL_S, boot_id="next boot", clock=clock)
+    (handover,) = take_all(queue)
+    assert abs(handover.age_ms - 62_000) < 1
+
+
+def test_a_wall_clock_set_back_gives_no_negative_age(outbox: Outbox, time: FakeClock) -> None:
+    queue_on(outbox, time, "boot").put(time.event())
+    queue = EventQueue(outbox, ttl_s=TTL_S, boot_id="next boot", clock=Clock(lambda: time.ns, lambda: 0.0))
+    (handover,) = take_all(queue)
+    assert (handover.age_ms, handover.waited_ms) == (0.0, 0.0)
+
+
+def test_history_is_gentle_and_behind_live_events(outbox: Outbox, time: FakeClock) -> None:
+    before = queue_on(outbox, time)
+    for _ in range(30):
+        before.put(time.event())
+    queue = queue_on(outbox, time)
+    sent: list[Handover] = []
+    for step in range(100):
+        if step == 10:
+            queue.put(time.event())
+        for handover in take_all(queue, 1000 + step * 10):
+            queue.acknowledged(1000 + step * 10)
+            sent.append(handover)
+        time.pass_s(0.01)
+    history = [one.event.seq for one in sent if one.is_replay]
+    assert [one.event.seq for one in sent if not one.is_replay] == [31]
+    assert history == list(range(1, len(history) + 1))
+    assert HISTORY_PER_S - 2 <= len(history) <= HISTORY_PER_S + 1
+
+
+def test_on_the_way_out_no_history_is_begun(outbox: Outbox, time: FakeClock) -> None:
+    queue_on(outbox, time).put(time.event())
+    queue = queue_on(outbox, time)
+    assert queue.next(is_live_only=True) is None
+    assert queue.next() is not None
+
+
+def test_what_was_in_flight_is_sent_again_with_the_same_id(outbox: Outbox, time: FakeClock) -> None:
+    queue = queue_on(outbox, time)
+    stored = queue.put(time.event())
+    first = take_all(queue)
+    queue.connection_lost()
+    second = take_all(queue, 50)
+    assert [one.event.event_id for one in first + second] == [stored.event_id] * 2
+    queue.connection_lost()
+    time.pass_s(TTL_S + 1)
+    (third,) = take_all(queue, 60)
+    assert third.is_replay
+
+
+def test_a_refused_event_is_kept_and_asked_again_later(outbox: Outbox, time: FakeClock) -> None:
+    queue = queue_on(outbox, time)
+    queue.put(time.event())
+    take_all(queue)
+    assert queue.refused(1)
+    assert queue.next() is None
+    time.pass_s(REFUSED_PAUSE_S + 0.5)
+    (again,) = take_all(queue, 9)
+    assert again.is_replay
+    assert not queue.refused(1)
+
+
+def test_an_acknowledgement_owed_for_long_is_seen(outbox: Outbox, time: FakeClock) -> None:
+    queue = queue_on(outbox, time)
+    assert queue.oldest_wait_s() == 0.0
+    queue.put(time.event())
+    take_all(queue)
+    time.pass_s(7)
+    assert abs(queue.oldest_wait_s() - 7) < 0.01
+
+
+class Delivery(RuleBasedStateMachine):
+    """Whatever a broker does, in whatever order: nothing is lost, and nothing old is live."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory()
+        self.time = FakeClock()
+        self.outbox = Outbox(Path(self._folder.name) / "o.sqlite", clock=self.time.clock())
+        self.queue = queue_on(self.outbox, self.time)
+        self.mid = 0
+        self.in_flight: dict[int, int] = {}
+        self.delivered: set[int] = set()
+        self.last_live_seq = 0
+
+    @rule(age_s=st.sampled_from([0.0, 0.3, 4.0, 9.0]))
+    def put(self, age_s: float) -> None:
+        self.queue.put(self.time.event(age_s=age_s))
+
+    @rule(seconds=st.sampled_from([0.01, 0.06, 1.0, 6.0]))
+    def pass_time(self, seconds: float) -> None:
+        self.time.pass_s(seconds)
+
+    @rule()
+    def send(self) -> None:
+        handover = self.queue.next()
+        if handover is None:
+            return
+        seq = handover.pending.seq
+        assert seq not in self.in_flight.values()
+        if not handover.is_replay:
+            assert handover.age_ms <= TTL_S * 1e3
+            assert seq > self.last_live_seq
+            self.last_live_seq = seq
+        self.mid += 1
+        self.queue.sent(self.mid, handover)
+        self.in_flight[self.mid] = seq
+
+    @precondition(lambda self: self.in_flight)
+    @rule(data=st.data())
+    def acknowledge(self, data: st.DataObject) -> None:
+        mid = data.draw(st.sampled_from(sorted(self.in_flight)))
+        assert self.queue.acknowledged(mid)
+        self.delivered.add(self.in_flight.pop(mid))
+
+    @precondition(lambda self: self.in_flight)
+    @rule(data=st.data())
+    def refuse(self, data: st.DataObject) -> None:
+        mid = data.draw(st.sampled_from(sorted(self.in_flight)))
+        assert self.queue.refused(mid)
+        del self.in_flight[mid]
+        self.last_live_seq = 0
+
+    @rule()
+    def lose_connection(self) -> None:
+        self.queue.connection_lost()
+        self.in_flight.clear()
+        self.last_live_seq = 0
+
+    @rule()
+    def restart(self) -> None:
+        self.queue = queue_on(self.outbox, self.time)
+        self.in_flight.clear()
+        self.last_live_seq = 0
+
+    @invariant()
+    def nothing_is_deleted_before_it_is_acknowledged(self) -> None:
+        assert len(self.in_flight) <= WINDOW
+        waiting = {one.seq for one in self.outbox.pending(limit=10_000)}
+        assert not waiting & self.delivered
+        assert len(waiting) + len(self.delivered) == max(waiting | self.delivered, default=0)
+
+    def teardown(self) -> None:
+        self.queue.connection_lost()
+        self.in_flight.clear()
+        self.last_live_seq = 0
+        for _ in range(1000):
+            if not self.outbox.depth:
+                break
+            self.time.pass_s(0.1)
+            self.send()
+            for mid in list(self.in_flight):
+                self.queue.acknowledged(mid)
+                del self.in_flight[mid]
+        assert self.outbox.depth == 0
+        self.outbox.close()
+        self._folder.cleanup()
+
+
+TestDelivery = Delivery.TestCase
+TestDelivery.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
