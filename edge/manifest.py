@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from edge.align import TEMPLATES
 from edge.validation import setting
 
 SCHEMA_VERSION = 1
 ROLES = ("detector", "embedder", "spoof", "document")
+ZERO_POINTS = {"float32": (0, 0), "uint8": (0, 255), "int8": (-128, 127)}
 DIGEST = r"[0-9a-f]{64}"
 FILE_NAME = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}"
 """Artifacts lie beside the manifest: no folders, so no way out of the bundle."""
@@ -79,6 +81,13 @@ class Quantisation:
     scale: float = setting(0.0, doc="0 for float32", minimum=0)
     zero_point: int = setting(0, doc="value that means 0.0", minimum=-128, maximum=255)
 
+    def __post_init__(self) -> None:
+        if (self.scale > 0) == (self.dtype == "float32"):
+            raise ValueError(f"scale {self.scale:g} for {self.dtype}; expected 0 for float32, more for integers")
+        low, high = ZERO_POINTS[self.dtype]
+        if not low <= self.zero_point <= high:
+            raise ValueError(f"zero_point {self.zero_point} for {self.dtype}; expected {low} to {high}")
+
 
 @dataclass(frozen=True, slots=True)
 class Embedder:
@@ -92,7 +101,7 @@ class Embedder:
         example="ostiary-student-1",
     )
     alignment_template: str = setting(
-        doc="name in edge.align.TEMPLATES", pattern=r"[a-z0-9-]+", example="arcface-112x112"
+        doc="where a face lies in its input", choices=tuple(TEMPLATES), example="arcface-112x112"
     )
     embedding_length: int = setting(doc="values in an embedding", minimum=2, maximum=4096)
     colour_order: str = setting(doc="order of the channels it expects", choices=("BGR", "RGB"))
@@ -103,6 +112,10 @@ class Embedder:
     output: Quantisation = setting(Quantisation("float32"), doc="of the output tensor")
     output_name: str = setting("", doc="name of the output; the only one when empty")
     add_mirrored: bool = setting(default=False, doc="embed the mirrored face too and add both, at twice the time")
+
+    def __post_init__(self) -> None:
+        if self.runtime == "opencv" and not self.input.dtype == self.output.dtype == "float32":
+            raise ValueError("an integer tensor with runtime opencv; expected float32, or runtime tflite")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""One module per source format; each gives a `convert.network.Network`."""
