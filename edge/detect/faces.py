@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from edge.datatypes import Box, Detection, Floats
 
-
 FARTHEST_PX = 1e6
 """No picture is so large; areas up to its square are exact enough in float32 and never overflow."""
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.bundle import Bundle
+from edge.bundle import Bundle, default_bundle_folder
 from edge.config.settings import Detect
 from edge.datatypes import Image
 from edge.detect import Pyramid, make_detector
@@ -32,6 +32,13 @@ SECTIONS: dict[str, dict[str, Any]] = {
     "mtcnn": bundles.MTCNN,
 }
 
+
+def onnx_file(kind: str) -> Path:
+    """The project's own detector comes with the package; the others are test data."""
+    packaged = default_bundle_folder() / "detector.onnx"
+    return packaged if kind == "own" and packaged.is_file() else test_data(*ONNX[kind])
+
+
 BundleOf = Callable[..., Bundle]
 DetectorOf = Callable[..., Pyramid]
 
@@ -49,7 +56,7 @@ def bundle_of(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureR
     """Kind -> a bundle with that detector; keywords change the manifest's section."""
 
     def make(kind: str, **changes: Any) -> Bundle:
-        files = request.getfixturevalue("mtcnn_files") if kind == "mtcnn" else test_data(*ONNX[kind])
+        files = request.getfixturevalue("mtcnn_files") if kind == "mtcnn" else onnx_file(kind)
         return bundles.detector_bundle(tmp_path_factory.mktemp(kind), files, {**SECTIONS[kind], **changes})
 
     return make

@@ -14,9 +14,8 @@ from edge.detect.network import Network, opencv_silenced, to_blob
 from edge.detect.yunet import OUTPUTS, STRIDES
 from edge.errors import ModelError
 from edge.manifest import Normalisation
-from tests.edge.detect.conftest import ONNX
+from tests.edge.detect.conftest import onnx_file
 from tests.support.bundles import SSD, YUNET, detector_bundle
-from tests.support.data import test_data
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed (dev dependency)")
 
@@ -115,7 +114,7 @@ def test_what_is_missing_is_named_beside_what_is_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("file", "section"), [("rfb", YUNET), ("yunet", SSD)])
 def test_a_network_of_another_kind_is_refused(file: str, section: dict[str, Any], tmp_path: Path) -> None:
-    bundle = detector_bundle(tmp_path, test_data(*ONNX[file]), section)
+    bundle = detector_bundle(tmp_path, onnx_file(file), section)
 
     with pytest.raises(ModelError, match=r"outputs are .*; expected exactly"):
         make_detector(bundle, Detect())
