@@ -22,9 +22,9 @@ class Recipe:
     embedder_id: str = "ostiary-student-1"
     alignment_template: str = "arcface-112x112"
     colour_order: str = "RGB"
-    confidence: float = 0.6
+    confidence: float = 0.7
     nms_iou: float = 0.3
-    smallest_px: float = 10.0
+    smallest_px: float = 20.0
     largest_px: float = 300.0
     add_mirrored: bool = True
     """At twice the time the mirrored face raises the share of genuine pairs accepted, most where few impostors may be."""

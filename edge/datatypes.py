@@ -197,6 +197,16 @@ class Embedding:
         return float(self.vector @ other.vector)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadFace:
+    """One face of a single picture, through every stage but the gallery."""
+
+    detection: Detection
+    aligned: AlignedFace
+    quality: Quality
+    embedding: Embedding
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Someone enrolled: a stable id that is never used again, and a name that may change."""

@@ -4,36 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from edge.config.settings import Enrol
-from edge.datatypes import AlignedFace, Detection, Embedding, Floats, Image, Quality
+from edge.datatypes import Floats, Image, Quality, ReadFace
 from edge.errors import EnrolmentRefusedError, PictureError, UsageError
 from edge.gallery.records import MAX_SOURCE, EnrolledFace, IdentityRecord
 from edge.gallery.search import Index
 from edge.gallery.similar import Likeness, likenesses
 from edge.gallery.store import Gallery
+from edge.interfaces import FaceReader
 
 BYSTANDER = 0.4
 """A second face does not count while its longer side is less than this part of the largest face's."""
 UNREADABLE = "unreadable"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ReadFace:
-    """One face of a picture, through every stage."""
-
-    detection: Detection
-    aligned: AlignedFace
-    quality: Quality
-    embedding: Embedding
-
-
-class FaceReader(Protocol):
-    """Detects, aligns and embeds."""
-
-    def faces(self, image: Image) -> Sequence[ReadFace]:
-        """Every face in BGR uint8 `image`, in any order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from edge.datatypes import AlignedFace, Detection, Embedding, Event, Floats, Frame, Image, Match
+from edge.datatypes import AlignedFace, Detection, Embedding, Event, Floats, Frame, Image, Match, ReadFace
 
 
 class FrameSource(Protocol):
@@ -49,6 +49,13 @@ class Embedder(Protocol):
 
     def embed(self, faces: Sequence[AlignedFace]) -> list[Embedding]:
         """One embedding for each face, in order. ValueError for a face of another template."""
+
+
+class FaceReader(Protocol):
+    """Single pictures through detection, alignment and embedding."""
+
+    def faces(self, image: Image) -> Sequence[ReadFace]:
+        """Every face in BGR uint8 `image`, in any order."""
 
 
 class Searcher(Protocol):

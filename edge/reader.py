@@ -9,10 +9,9 @@ import cv2
 from edge.align import align, template_named
 from edge.bundle import Bundle, load_bundle
 from edge.config.settings import Settings
-from edge.datatypes import Image
+from edge.datatypes import Image, ReadFace
 from edge.detect import make_detector
 from edge.embed import make_embedder
-from edge.enrol import ReadFace
 from edge.errors import BundleError
 from edge.interfaces import Detector, Embedder
 from edge.quality import assess
@@ -40,7 +39,7 @@ def load_models(settings: Settings) -> Models:
     return Models(bundle, detector, make_embedder(bundle, settings.runtime))
 
 
-class FaceReader:
+class PictureReader:
     """Reads faces from single pictures."""
 
     def __init__(self, models: Models) -> None:

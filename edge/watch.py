@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from edge.backoff import Backoff
+from edge.backoff import Backoff, BackoffPlan
 from edge.config.settings import Mqtt
 from edge.errors import BrokerError
 from edge.publish.client import Connection, Listener, Received
@@ -193,7 +193,7 @@ def topics_to_watch(base: str, device: str = "+") -> tuple[str, ...]:
 
 def watch(mqtt: Mqtt, *, device: str = "+", is_stopping: Callable[[], bool] = lambda: False) -> Iterator[Line]:
     """Lines as they come, until stopped. BrokerError when the first connection fails; a later loss is a line of its own."""
-    backoff, was_connected = Backoff(cap_s=5.0), False
+    backoff, was_connected = Backoff(BackoffPlan(cap_s=5.0)), False
     while not is_stopping():
         try:
             for line in _watch_once(mqtt, device, is_stopping):
@@ -204,7 +204,7 @@ def watch(mqtt: Mqtt, *, device: str = "+", is_stopping: Callable[[], bool] = la
             if not was_connected:
                 raise
             yield Line("connection", time.time(), "", mqtt.host, safe(error.problem), data=error.problem)
-            _sleep(backoff.next_delay(), is_stopping)
+            _sleep(backoff.next_s(), is_stopping)
 
 
 def _sleep(delay_s: float, is_stopping: Callable[[], bool]) -> None:

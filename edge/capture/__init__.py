@@ -4,7 +4,7 @@ Start at `open_source`. Live sources (`live`) run a device in a thread that can 
 are read by whoever asks. What every source does to a picture is in `geometry`.
 """
 
-from edge.capture.backoff import Backoff, BackoffPlan
+from edge.backoff import Backoff, BackoffPlan
 from edge.capture.live import LiveOptions, LiveSource, OnState
 from edge.capture.opening import Libraries, open_source
 from edge.capture.uri import SCHEMES, redact

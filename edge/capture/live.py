@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from edge import timebase
-from edge.capture.backoff import Backoff, BackoffPlan
+from edge.backoff import Backoff, BackoffPlan
 from edge.capture.counters import Counters
 from edge.capture.device import Opener, Shot
 from edge.capture.geometry import Geometry, shape, turn

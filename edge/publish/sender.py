@@ -9,7 +9,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from edge.backoff import Backoff
+from edge.backoff import Backoff, BackoffPlan
 from edge.commands import Commands
 from edge.config.settings import Mqtt
 from edge.errors import BrokerError, OstiaryError
@@ -58,7 +58,7 @@ class Sender:
         """`farewell` is told last on a clean stop; its first message is the last will, too."""
         self._parts = parts
         self._farewell = farewell
-        self._backoff = Backoff(cap_s=RETRY_CAP_S)
+        self._backoff = Backoff(BackoffPlan(cap_s=RETRY_CAP_S))
         self._stopping = threading.Event()
         self._connected = threading.Event()
         self._flush_until = math.inf
@@ -99,7 +99,7 @@ class Sender:
         if self._opened_at and time.monotonic() - self._opened_at > STEADY_S:
             self._backoff.reset()
         self._opened_at = 0.0
-        return self._backoff.next_delay()
+        return self._backoff.next_s()
 
     def _report(self, error: OstiaryError) -> None:
         self._parts.counters.add("connection_failures")

@@ -18,7 +18,7 @@ from edge.datatypes import Embedding, Image
 from edge.errors import EXIT_OK
 from edge.interpreter import TfliteModel, installed_runtimes
 from edge.quant import is_identity, pixel_table
-from edge.reader import FaceReader, load_models
+from edge.reader import PictureReader, load_models
 from tests.support.data import test_data
 
 MAX_BYTES = 2_000_000
@@ -32,7 +32,7 @@ def rotated(image: Image, degrees: float) -> Image:
 
 def read_one(image: Image, runtime: str = "auto") -> Embedding:
     models = load_models(Settings(runtime=Runtime(tflite=runtime)))
-    faces = FaceReader(models).faces(image)
+    faces = PictureReader(models).faces(image)
     return max(faces, key=lambda face: face.detection.confidence).embedding
 
 

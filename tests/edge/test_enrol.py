@@ -10,8 +10,8 @@ import pytest
 
 from edge import enrol
 from edge.config.settings import Enrol
-from edge.datatypes import AlignedFace, Box, Detection, Embedding, Image, Quality
-from edge.enrol import Picture, ReadFace, choose_face, enrol_pictures
+from edge.datatypes import AlignedFace, Box, Detection, Embedding, Image, Quality, ReadFace
+from edge.enrol import Picture, choose_face, enrol_pictures
 from edge.errors import EnrolmentRefusedError, GalleryError, PictureError, UsageError
 from edge.gallery.store import Gallery
 from tests.edge.gallery.support import EMBEDDER, opened, vectors
