@@ -2,7 +2,7 @@
 
 The plain loop is what most set-ups do: find faces in the full frame, embed every face of every frame, look each up.
 Both see the same decoded frames, in turn; decoding is counted for neither. Those to be recognized are enrolled from one
-frame of the clip, which then takes part in neither.
+frame of the clip, which then takes part in neither: everybody in it whose face is good enough to decide by.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from edge.gallery import Index, Member
 from edge.health import Health
 from edge.interfaces import Embedder
 from edge.pipeline import Parts, Pipeline, context_of, thresholds_of
-from edge.quality import estimate
+from edge.quality import assess, estimate
 from edge.reader import Models, load_models
 
 MIN_SIGHTINGS = 3
@@ -93,6 +93,15 @@ class PlainLoop:
                 self._named[match.identity.name] += 1
         self.faces += len(found)
 
+    def enrollable(self, image: Image, min_quality: float) -> list[Detection]:
+        """Faces good enough to decide by; of boxes that touch only the surest, lest one person is enrolled as two."""
+        kept: list[Detection] = []
+        for face in self.models.detector.detect(image):
+            is_good = assess(face, align(image, face, self._template)).score >= min_quality
+            if is_good and all(face.box.iou(other.box) < 0.05 for other in kept):
+                kept.append(face)
+        return kept
+
     @property
     def people(self) -> list[str]:
         """Who was named in enough frames."""
@@ -123,22 +132,13 @@ def best_frame(clip: Path, settings: Settings, plain: PlainLoop) -> tuple[Frame,
     for frame in frames_of(clip, settings):
         if frame.index % 5:
             continue
-        found = _enrollable(plain.models.detector.detect(frame.image), settings.decide.min_quality)
+        found = plain.enrollable(frame.image, settings.decide.min_quality)
         score = sum(estimate(face) for face in found)
         if found and (best is None or score > best[0]):
             best = (score, frame, found)
     if best is None:
         raise OstiaryError("no face in any frame", where=str(clip), hint="Choose a clip that shows people.")
     return best[1], sorted(best[2], key=lambda face: face.box.x1)
-
-
-def _enrollable(found: list[Detection], min_quality: float) -> list[Detection]:
-    """Good faces; of boxes that touch only the surest, lest one person is enrolled as two."""
-    kept: list[Detection] = []
-    for face in sorted(found, key=lambda face: -face.confidence):
-        if estimate(face) >= min_quality and all(face.box.iou(other.box) < 0.05 for other in kept):
-            kept.append(face)
-    return kept
 
 
 def index_of(embedder: Embedder, image: Image, faces: list[Detection]) -> Index:
