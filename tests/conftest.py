@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import hypothesis
 import pytest
 
 from edge.datatypes import Image
 from tests.support import data
 
 cv2.setNumThreads(1)
+# Machines are noisy: a slow example is no fault.
+hypothesis.settings.register_profile("ostiary", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("ostiary")
 
 
 @pytest.fixture(scope="session")
