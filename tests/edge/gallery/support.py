@@ -26,8 +26,19 @@ def faces(count: int, seed: int = 0, *, png: bytes | None = None, source: str = 
     return [EnrolledFace(Embedding(vector, EMBEDDER), 0.5, source, png) for vector in vectors(count, seed)]
 
 
+_OPEN: list[Gallery | sqlite3.Connection] = []
+
+
 def opened(path: Path, **options: Any) -> Gallery:
-    return open_gallery(path, **{"embedder_id": EMBEDDER, "embedding_length": LENGTH, **options})
+    gallery = open_gallery(path, **{"embedder_id": EMBEDDER, "embedding_length": LENGTH, **options})
+    _OPEN.append(gallery)
+    return gallery
+
+
+def close_all() -> None:
+    """Whatever a test left open; Python 3.13 complains of connections that nobody closed."""
+    while _OPEN:
+        _OPEN.pop().close()
 
 
 def members(count: int) -> list[Member]:
@@ -47,6 +58,7 @@ class Clock:
 def raw(path: Path) -> sqlite3.Connection:
     """A connection behind the gallery's back."""
     connection = sqlite3.connect(path, isolation_level=None)
+    _OPEN.append(connection)
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
 
