@@ -14,6 +14,11 @@ Matrix = NDArray[np.float64]
 """2x3 affine: source pixel (x, y, 1) -> template pixel."""
 
 
+_LEAST_SCALE = 1e-6
+_LARGEST_WARP_PX = 32766
+"""OpenCV 4's warpAffine takes no larger picture: it counts source pixels in 16 bits."""
+
+
 @dataclass(frozen=True, slots=True)
 class AlignmentTemplate:
     """Where a face lies in the embedder's input.
@@ -55,15 +60,19 @@ def similarity_transform(source: Floats | Matrix, target: Floats | Matrix) -> Ma
     """Rotation, scale and shift that bring `source` (N x 2 points) nearest to `target` in least squares; 2x3 float64.
 
     As complex numbers w = a z + b with a = sum(conj(z') w') / sum(|z'|^2) over centred points: the solution of Umeyama
-    1991 for two dimensions without reflection. ValueError when all source points are one.
+    1991 for two dimensions without reflection. ValueError when all source points are one, or so unlike the target that nothing of them is left.
     """
+    if not np.isfinite(source).all():
+        raise ValueError("landmarks are not finite; expected pixels")
     z = source.astype(np.float64) @ np.array([1, 1j])
     w = target.astype(np.float64) @ np.array([1, 1j])
     centred = z - z.mean()
     spread = float(np.sum(np.abs(centred) ** 2))
-    if not np.isfinite(spread) or spread < 1e-6:
+    if spread < 1e-6:
         raise ValueError("landmarks coincide; expected five different points")
     a = np.sum(np.conj(centred) * (w - w.mean())) / spread
+    if abs(a) < _LEAST_SCALE:
+        raise ValueError("landmarks are nothing like a face; expected eyes, nose and mouth corners")
     b = w.mean() - a * z.mean()
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
@@ -97,8 +106,9 @@ def _warp(image: Image, matrix: Matrix, template: AlignmentTemplate) -> Image:
     """Bilinear, after halving the picture while the face is more than twice too large, lest it alias."""
     size = (template.width, template.height)
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
-    if scale < 0.5:
-        image, matrix = _shrunk(image, matrix, size, factor=int(1 / scale + 1e-6))
+    factor = int(1 / scale + 1e-6) if scale < 0.5 else 1
+    if factor > 1 or max(image.shape) > _LARGEST_WARP_PX:
+        image, matrix = _shrunk(image, matrix, size, factor)
     warped = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     return np.asarray(warped, np.uint8)
 
@@ -109,11 +119,12 @@ def _shrunk(image: Image, matrix: Matrix, size: tuple[int, int], factor: int) ->
     inverse = np.linalg.inv(matrix[:, :2])
     source = (corners - matrix[:, 2]) @ inverse.T
     height, width = image.shape[:2]
-    x1, y1 = np.clip(np.floor(source.min(0)).astype(int) - factor, 0, [width, height])
-    x2, y2 = np.clip(np.ceil(source.max(0)).astype(int) + factor, 0, [width, height])
+    x1, y1 = np.clip(np.floor(source.min(0)) - factor, 0, [width, height]).astype(int)
+    x2, y2 = np.clip(np.ceil(source.max(0)) + factor, 0, [width, height]).astype(int)
     columns, rows = (x2 - x1) // factor, (y2 - y1) // factor
     if columns < 1 or rows < 1:
-        return image, matrix
+        # Nothing of the picture lies in the template: black, as everything around a picture.
+        return np.zeros((1, 1, 3), np.uint8), matrix
     part = image[y1 : y1 + rows * factor, x1 : x1 + columns * factor]
     small = cv2.resize(part, (int(columns), int(rows)), interpolation=cv2.INTER_AREA)
     # A small pixel's centre u lies at x = factor * u + (factor - 1) / 2 + x1.

@@ -45,14 +45,15 @@ def _write(canvas: Image, mark: Mark, corner: tuple[int, int], size: float) -> N
     text, thickness = plain_ascii(mark.text), max(1, round(size * 1.6))
     (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_DUPLEX, size, thickness)
     x = min(max(0, corner[0]), max(0, canvas.shape[1] - width))
-    y = corner[1] - base if corner[1] - height - 2 * base > 0 else corner[1] + height + base
+    y = corner[1] - base if corner[1] - height - 2 * base > 0 else max(0, corner[1]) + height + base
     cv2.rectangle(canvas, (x, y - height - base // 2), (x + width, y + base), mark.colour, cv2.FILLED)
     cv2.putText(canvas, text, (x, y), cv2.FONT_HERSHEY_DUPLEX, size, (20, 20, 20), thickness, cv2.LINE_AA)
 
 
 def plain_ascii(text: str) -> str:
     """OpenCV's fonts have no other letters: accents go, the rest becomes a question mark."""
-    return unicodedata.normalize("NFKD", text).encode("ascii", "replace").decode().replace("?", "")[:60] or "?"
+    letters = [char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char)]
+    return "".join(char if char.isascii() and char.isprintable() else "?" for char in letters)[:60] or "?"
 
 
 class VideoWriter:

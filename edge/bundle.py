@@ -59,12 +59,15 @@ def load_bundle(folder: Path | None = None) -> Bundle:
 def _read_manifest(path: Path) -> Manifest:
     where = str(path)
     try:
-        raw = path.read_bytes()[: MAX_MANIFEST_BYTES + 1]
+        with path.open("rb") as handle:
+            raw = handle.read(MAX_MANIFEST_BYTES + 1)
     except OSError as error:
         hint = "A bundle is a folder made by `ostiary-convert build`; leave --bundle out to use the default one."
         raise BundleError(
             f"cannot be read ({error.strerror})", where=where, expected="the manifest of a bundle", hint=hint
         ) from error
+    if len(raw) > MAX_MANIFEST_BYTES:
+        raise BundleError(f"more than {MAX_MANIFEST_BYTES} bytes", where=where, expected="a manifest of a few pages")
     try:
         data = json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -92,12 +95,16 @@ def _read_manifest(path: Path) -> Manifest:
 def _check_file(folder: Path, file: File) -> None:
     path = folder / file.path
     hint = "The file was changed or only partly copied: copy the bundle again."
-    if not path.is_file():
-        raise BundleError("missing", where=str(path), expected="every file that the manifest names", hint=hint)
-    size = path.stat().st_size
-    if size != file.bytes or size > MAX_ARTIFACT_BYTES:
-        raise BundleError(f"{size} bytes", where=str(path), expected=f"{file.bytes} bytes", hint=hint)
-    digest = sha256_of(path)
+    try:
+        if not path.is_file():
+            raise BundleError("missing", where=str(path), expected="every file that the manifest names", hint=hint)
+        size = path.stat().st_size
+        if size != file.bytes or size > MAX_ARTIFACT_BYTES:
+            expected = f"{file.bytes} bytes, and at most {MAX_ARTIFACT_BYTES}"
+            raise BundleError(f"{size} bytes", where=str(path), expected=expected, hint=hint)
+        digest = sha256_of(path)
+    except OSError as error:
+        raise BundleError(f"cannot be read ({error.strerror})", where=str(path), expected="a readable file") from error
     if digest != file.sha256:
         raise BundleError(f"SHA-256 {digest}", where=str(path), expected=file.sha256, hint=hint)
 

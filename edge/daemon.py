@@ -71,7 +71,7 @@ class Daemon:
             source = self._open_source()
             stack.callback(source.close)
             publisher = open_publisher(self._settings, outbox_file(self._settings), write=self._options.write_event)
-            stack.callback(publisher.close)
+            stack.callback(_close_publisher, publisher)
             self._publisher = publisher
             if not source.is_live:
                 self._on_camera(True, "")  # noqa: FBT003
@@ -93,17 +93,18 @@ class Daemon:
         return LiveIndex(lambda: open_gallery(path, embedder_id=spec.embedder_id, embedding_length=length))
 
     def _open_source(self) -> FrameSource:
-        self._source = open_source(self._settings.camera, on_state=self._on_camera, options=LiveOptions(wait_s=TICK_S))
+        options, small_px = LiveOptions(wait_s=TICK_S), self._settings.detect.width_px
+        self._source = open_source(self._settings.camera, on_state=self._on_camera, options=options, small_px=small_px)
         return self._source
 
-    def _on_camera(self, online: bool, reason: str) -> None:  # noqa: FBT001 - the signature is the source's
+    def _on_camera(self, online: bool, _reason: str) -> None:  # noqa: FBT001 - the signature is the source's
         """Called by `read` alone, so never before there is a publisher."""
         self._is_camera_online = online
         if self._publisher is not None:
             self._publisher.camera_status(is_online=online)
         if not online:
+            # The source itself has logged why.
             self._health.counters["camera_offline"] += 1
-            log.warning("camera %s is offline: %s", self._settings.camera.name, reason)
 
     def _video(self) -> VideoWriter | None:
         """UsageError before anything runs, where the first frame would fail."""
@@ -139,3 +140,9 @@ class Daemon:
             "outbox": publisher.outbox_state(),
             "camera": {"online": self._is_camera_online, "reopened": 0, **counters},
         }
+
+
+def _close_publisher(publisher: Publisher) -> None:
+    publisher.close()
+    if depth := publisher.outbox_state()["depth"]:
+        log.warning("%d event(s) could not be sent; the next run sends them on /history", depth)

@@ -53,6 +53,7 @@ class Evidence:
 
     observations: deque[Observation] = field(default_factory=lambda: deque(maxlen=MEMORY_FRAMES))
     first_good_ns: int = 0
+    last_good_ns: int = 0
     last_embedded_ns: int = -(1 << 62)
     seen_ns: int = 0
     seen_at: float = 0.0
@@ -102,7 +103,11 @@ class Decider:
 
     def evidence(self, track: Track) -> Evidence:
         """Of a track, empty when it is new."""
-        return self._evidence.setdefault(track.id, Evidence())
+        known = self._evidence.get(track.id)
+        if known is None:
+            memory = max(MEMORY_FRAMES, self._settings.min_frames)
+            known = self._evidence[track.id] = Evidence(deque(maxlen=memory))
+        return known
 
     def wants(self, track: Track, now_ns: int) -> bool:
         """Whether embedding this track's face now could teach something."""
@@ -127,17 +132,21 @@ class Decider:
         known.contradictions = 0
         if not known.observations:
             known.first_good_ns = now_ns
+        known.last_good_ns = now_ns
         known.observations.append(Observation(embedding, quality, self._searcher.search(embedding.vector)))
+        self._look_up(known)
+        return False
+
+    def _look_up(self, known: Evidence) -> None:
         fused = known.fused
         if fused is not None:
             known.match = self._searcher.search(fused)
-        return False
 
     def decide(self, track: Track, frame: Frame, *, may_recognize: bool) -> Decision | None:
         """The decision that is due for a track that this frame shows; None while there is none, or nothing new."""
         known = self.evidence(track)
         known.seen_ns, known.seen_at = frame.captured_ns, frame.captured_at
-        if known.announced != "recognized" and may_recognize and self._is_recognized(known):
+        if known.announced != "recognized" and may_recognize and self._is_current(known, frame.moment_ns):
             return self._announce(track, known, "recognized", frame.moment_ns)
         is_confirmed = known.announced is None and track.hits >= self._confirm_frames
         if is_confirmed and self._is_unknown(track, known, frame.moment_ns):
@@ -148,7 +157,7 @@ class Decider:
         """The track has ended. Somebody who left before the time was up, seen well enough, is unknown."""
         known = self._evidence.pop(track.id, Evidence())
         is_open = known.announced is None and len(known.observations) >= self._settings.min_frames
-        if is_open and not self._is_recognized(known):
+        if is_open and track.hits >= self._confirm_frames and not self._is_recognized(known):
             return self._announce(track, known, "unknown", track.last_ns)
         return None
 
@@ -164,6 +173,15 @@ class Decider:
             and match.margin >= self._settings.margin
             and known.agreeing(match.identity) >= self._settings.min_frames
         )
+
+    def _is_current(self, known: Evidence, now_ns: int) -> bool:
+        """Recognized, and nothing suggests that somebody else stands there by now, or that the gallery says otherwise."""
+        age_ns = now_ns - known.last_good_ns
+        if not self._is_recognized(known) or known.contradictions or age_ns > self._settings.recheck_s * 1e9:
+            return False
+        if age_ns != 0:
+            self._look_up(known)
+        return self._is_recognized(known)
 
     def _is_unknown(self, track: Track, known: Evidence, now_ns: int) -> bool:
         if self._is_recognized(known):

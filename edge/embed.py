@@ -18,7 +18,7 @@ from edge.interfaces import Embedder
 from edge.interpreter import TfliteModel
 from edge.manifest import Embedder as EmbedderSpec
 from edge.manifest import Quantisation
-from edge.quant import dequantise, is_identity, pixel_table
+from edge.quant import dequantise, is_identity, pixel_table, quantise
 
 
 class Network(Protocol):
@@ -93,8 +93,9 @@ class TfliteNetwork:
         self._spec = spec
         template = template_named(spec.alignment_template)
         self._shape = (1, template.height, template.width, 3)
-        source, result = model.inputs[0], model.outputs[0]
         where = str(model.path)
+        self._output = _output_named(where, [tensor.name for tensor in model.outputs], spec.output_name)
+        source, result = model.inputs[0], model.outputs[self._output]
         _expect(where, "input shape", source.shape, self._shape)
         _expect(where, "output shape", result.shape, (1, spec.embedding_length))
         _expect_quantisation(where, "input", source.quantisation, spec.input)
@@ -103,12 +104,12 @@ class TfliteNetwork:
 
     def run(self, pictures: list[Image]) -> Floats:
         """One invocation a picture: TFLite fixes the batch when it allocates, and XNNPACK gains nothing from a larger one."""
-        rows = [self._model.run(self._prepared(picture).reshape(self._shape)) for picture in pictures]
+        rows = [self._model.run(self._prepared(one).reshape(self._shape), self._output) for one in pictures]
         return dequantise(np.concatenate(rows), self._spec.output)
 
     def _prepared(self, picture: Image) -> NDArray[Any]:
         if self._spec.normalisation.kind == "prewhiten":
-            return prewhiten(picture)
+            return quantise(prewhiten(picture), self._spec.input)
         return picture if is_identity(self._table) else self._table[picture]
 
 
@@ -151,6 +152,15 @@ def prewhiten(picture: Image) -> Floats:
     values = picture.astype(np.float32)
     deviation = max(float(values.std()), 1.0 / float(np.sqrt(values.size)))
     return (values - np.float32(values.mean())) / np.float32(deviation)
+
+
+def _output_named(where: str, names: list[str], wanted: str) -> int:
+    if not wanted and len(names) == 1:
+        return 0
+    if wanted not in names:
+        hint = "Set embedder.output_name in the manifest to one of them."
+        raise ModelError(f"outputs {', '.join(names)}", where=where, expected=f"one named {wanted!r}", hint=hint)
+    return names.index(wanted)
 
 
 def _brief(error: cv2.error) -> str:

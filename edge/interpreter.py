@@ -7,8 +7,10 @@ there is the only explanation of a refused model: it is caught while a model is 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import importlib
 import os
+import signal
 import sys
 import tempfile
 import warnings
@@ -26,6 +28,7 @@ from edge.manifest import Quantisation
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 """Preferred first."""
 
+_REHEARSAL_S = 20
 _IDENTIFIER = b"TFL3"
 """Bytes 4 to 8 of every TFLite flatbuffer (schema.fbs: file_identifier)."""
 
@@ -68,14 +71,17 @@ class TfliteModel:
                 self._interpreter: Any = _loaded(module, path, threads)
         except (ValueError, RuntimeError) as error:
             raise _refused(path, self.runtime, f"{error} {' '.join(log)}") from error
-        self.inputs = tuple(_tensor(detail) for detail in self._interpreter.get_input_details())
-        self.outputs = tuple(_tensor(detail) for detail in self._interpreter.get_output_details())
+        self.inputs = tuple(_tensor(path, detail) for detail in self._interpreter.get_input_details())
+        self.outputs = tuple(_tensor(path, detail) for detail in self._interpreter.get_output_details())
+        if len(self.inputs) != 1 or not self.outputs:
+            found = f"{len(self.inputs)} inputs and {len(self.outputs)} outputs"
+            raise ModelError(found, where=str(path), expected="one input, and at least one output")
 
-    def run(self, values: NDArray[Any]) -> NDArray[Any]:
-        """First input -> copy of the first output, in the network's own dtypes and shapes."""
+    def run(self, values: NDArray[Any], output: int = 0) -> NDArray[Any]:
+        """The only input -> copy of one of `outputs`, in the network's own dtypes and shapes."""
         self._interpreter.set_tensor(self.inputs[0].index, values)
         self._interpreter.invoke()
-        return np.asarray(self._interpreter.get_tensor(self.outputs[0].index))
+        return np.asarray(self._interpreter.get_tensor(self.outputs[output].index))
 
 
 def _choose(runtime: str) -> tuple[str, Any]:
@@ -103,13 +109,20 @@ def _rehearse(module: Any, path: Path) -> None:
         child = os.fork()
     if child == 0:
         code = 1
+        # Its death is foreseen: no traceback on the terminal.
+        faulthandler.disable()
+        # A damaged file may also send it round in circles.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(_REHEARSAL_S)
         with contextlib.suppress(BaseException), _caught_stderr([]):
             _loaded(module, path, threads=1)
             code = 0
         os._exit(code)
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
-        raise _refused(path, "tflite-runtime", f"it crashes (signal {os.WTERMSIG(status)})")
+        number = os.WTERMSIG(status)
+        said = f"no end within {_REHEARSAL_S} s" if number == signal.SIGALRM else f"it crashes (signal {number})"
+        raise _refused(path, "tflite-runtime", said)
 
 
 def _check_identifier(path: Path) -> None:
@@ -131,12 +144,15 @@ def _refused(path: Path, runtime: str, said: str) -> ModelError:
     return ModelError(f"{runtime} refuses it: {text[:400]}", where=str(path), hint=hint)
 
 
-def _tensor(detail: dict[str, Any]) -> Tensor:
+def _tensor(path: Path, detail: dict[str, Any]) -> Tensor:
     scale, zero_point = detail["quantization"]
     dtype = np.dtype(detail["dtype"]).name
     if dtype not in {"float32", "uint8", "int8"}:
-        raise ModelError(f"tensor {detail['name']} is {dtype}", expected="float32, uint8 or int8")
-    quantisation = Quantisation(dtype, float(scale), int(zero_point))
+        raise ModelError(f"tensor {detail['name']} is {dtype}", where=str(path), expected="float32, uint8 or int8")
+    try:
+        quantisation = Quantisation(dtype) if dtype == "float32" else Quantisation(dtype, float(scale), int(zero_point))
+    except ValueError as error:
+        raise ModelError(f"tensor {detail['name']} has {error}", where=str(path)) from error
     return Tensor(str(detail["name"]), int(detail["index"]), tuple(int(n) for n in detail["shape"]), quantisation)
 
 

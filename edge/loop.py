@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from edge.health import Health, ServiceManager
 from edge.interfaces import FrameSource
 from edge.pipeline import FrameResult, Pipeline
 from edge.publish import Publisher
-from edge.timebase import now_ns
+from edge.timebase import Clock
 
 FAULT_BUDGET = 10
 """So many frames may fail within FAULT_WINDOW_S before the daemon gives up and leaves the rest to the service manager."""
@@ -44,6 +43,7 @@ class Outside:
     describe: Callable[[], dict[str, Any]]
     """What goes into /health besides counters and timings."""
     video: VideoWriter | None = None
+    clock: Clock = Clock()
 
 
 class Loop:
@@ -58,6 +58,18 @@ class Loop:
 
     def until_end(self, is_stopping: Callable[[], bool]) -> None:
         """Every frame, until the source ends or somebody stops us. SourceError when a file cannot be read on."""
+        try:
+            self._watch(is_stopping)
+        except SourceError:
+            # What was seen until then still counts.
+            self._end()
+            raise
+        finally:
+            if self._outside.video is not None:
+                self._outside.video.close()
+        self._end()
+
+    def _watch(self, is_stopping: Callable[[], bool]) -> None:
         while not is_stopping():
             try:
                 frame = self._outside.source.read()
@@ -71,24 +83,23 @@ class Loop:
                 break
             self._take(frame)
             self._tick()
-        self._end()
 
     def _take(self, frame: Frame) -> None:
         try:
-            result = self._outside.pipeline.process(frame)
-        except OstiaryError:
+            self._show(self._outside.pipeline.process(frame))
+        except (OstiaryError, BrokenPipeError):
+            # Nobody reads our events any more: that is no fault of the frame.
             raise
         except Exception:
             # The one broad catch: a frame that breaks a stage must not end the daemon, but a broken stage must.
             self._outside.health.counters["frames_failed"] += 1
-            self._spend_fault_budget()
             log.exception("frame %d failed", frame.index)
+            self._spend_fault_budget()
             return
         self._outside.service.alive()
-        self._show(result)
 
     def _spend_fault_budget(self) -> None:
-        now = time.monotonic()
+        now = self._now_ns() / 1e9
         self._faults.append(now)
         if len(self._faults) == FAULT_BUDGET and now - self._faults[0] < FAULT_WINDOW_S:
             hint = "The log has each of them; please report it."
@@ -97,7 +108,8 @@ class Loop:
     def _show(self, result: FrameResult) -> None:
         for decision in result.decisions:
             log.info("%s", describe_decision(decision))
-            if self._settings.publish.snapshot:
+            # Of a visitor who has left, this frame shows nothing.
+            if self._settings.publish.snapshot and decision.captured_ns == result.frame.captured_ns:
                 self._outside.publisher.snapshot(
                     snapshot_jpeg(result.frame.image, decision.box, self._settings.publish.snapshot_px)
                 )
@@ -115,17 +127,20 @@ class Loop:
     def _tick(self) -> None:
         self._outside.refresh()
         self._tell_presence()
-        now = time.monotonic()
+        now = self._now_ns() / 1e9
         if now >= self._health_due_s:
             self._health_due_s = now + self._settings.publish.health_interval_s
             self._tell_health()
 
     def _tell_presence(self) -> None:
         seen = self._outside.pipeline.last_seen_ns
-        is_present = seen is not None and now_ns() - seen < self._settings.publish.presence_off_after_s * 1e9
+        is_present = seen is not None and self._now_ns() - seen < self._settings.publish.presence_off_after_s * 1e9
         if is_present != self._is_present:
             self._is_present = is_present
             self._outside.publisher.presence(is_present=is_present)
+
+    def _now_ns(self) -> int:
+        return self._outside.clock.monotonic_ns()
 
     def _tell_health(self) -> None:
         self._outside.publisher.health(
@@ -136,8 +151,6 @@ class Loop:
         for decision in self._outside.pipeline.finish():
             log.info("%s", describe_decision(decision))
         self._tell_health()
-        if self._outside.video is not None:
-            self._outside.video.close()
 
 
 def describe_decision(decision: Decision) -> str:
@@ -154,6 +167,8 @@ def snapshot_jpeg(image: Image, box: Box, longest_px: int) -> bytes:
     room = SNAPSHOT_MARGIN * box.side
     wide = Box(box.x1 - room, box.y1 - room, box.x2 + room, box.y2 + room).clipped(image.shape[1], image.shape[0])
     x1, y1, x2, y2 = (round(value) for value in wide)
+    # At least one pixel, however far outside the box lies.
+    x1, y1 = min(x1, image.shape[1] - 1), min(y1, image.shape[0] - 1)
     part = image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
     scale = min(1.0, longest_px / max(part.shape[:2]))
     size = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))

@@ -88,7 +88,7 @@ class Pipeline:
     def process(self, frame: Frame) -> FrameResult:
         """Take one frame through all stages; events that are due go to the sink before this returns."""
         clock = StageClock(self._health.timings)
-        clock.add("capture", (now_ns() - frame.captured_ns) / 1e6)
+        clock.add("capture", max(0.0, (now_ns() - frame.captured_ns) / 1e6))
         with clock.stage("detect"):
             detections = self._detect(frame)
         tracking = self._tracker.update(detections, frame.moment_ns)

@@ -22,8 +22,10 @@ def quantise(real: NDArray[Any], spec: Quantisation) -> NDArray[Any]:
         return np.asarray(real, np.float32)
     low, high = LIMITS[spec.dtype]
     steps = np.asarray(real, np.float64) / spec.scale
-    rounded = np.copysign(np.floor(np.abs(steps) + 0.5), steps) + spec.zero_point
-    return np.asarray(np.clip(rounded, low, high), spec.dtype)
+    whole = np.trunc(steps)
+    # Not floor(|x| + 0.5): that sum is itself rounded, and takes the number next to 0.5 for 1.
+    rounded = whole + np.sign(steps) * (np.abs(steps - whole) >= 0.5)
+    return np.asarray(np.clip(rounded + spec.zero_point, low, high), spec.dtype)
 
 
 def dequantise(values: NDArray[Any], spec: Quantisation) -> Floats:

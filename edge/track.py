@@ -6,6 +6,7 @@ that `edge.decide` answers from embeddings.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,9 +19,12 @@ _NEAR = 0.6
 """A face that moved less than this share of its size is the same even where the boxes no longer overlap enough."""
 _SIZE_RATIO = 1.7
 """Between two frames no face grows or shrinks by more."""
+_STALE = 5
+"""A slow box may take longer than lost_after_s for a frame, and the face is still there. But when no frame at all came for
+so many times that, nobody knows who stands there now."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Track:
     """One face being followed. Mutable; owned by its Tracker."""
 
@@ -44,13 +48,14 @@ class Track:
 
     def follow(self, detection: Detection, now_ns: int) -> None:
         """It was seen again."""
-        elapsed = max(1, now_ns - self.last_ns)
-        (old_x, old_y), (new_x, new_y) = self.box.centre, detection.box.centre
-        moved = ((new_x - old_x) / elapsed, (new_y - old_y) / elapsed)
-        first, second = (
-            (1 - _SMOOTHING) * old + _SMOOTHING * new for old, new in zip(self.velocity, moved, strict=True)
-        )
-        self.velocity = (first, second)
+        elapsed = now_ns - self.last_ns
+        if elapsed > 0:
+            (old_x, old_y), (new_x, new_y) = self.box.centre, detection.box.centre
+            moved = ((new_x - old_x) / elapsed, (new_y - old_y) / elapsed)
+            first, second = (
+                (1 - _SMOOTHING) * old + _SMOOTHING * new for old, new in zip(self.velocity, moved, strict=True)
+            )
+            self.velocity = (first, second)
         self.detection, self.last_ns, self.hits = detection, now_ns, self.hits + 1
 
 
@@ -74,6 +79,7 @@ class Tracker:
     def update(self, detections: Sequence[Detection], now_ns: int) -> Tracking:
         """Take the faces of one frame, `now_ns` its monotonic capture time."""
         self._make_plausible(now_ns)
+        ended = self._end(now_ns, _STALE)
         free = list(self._tracks)
         seen: list[Track] = []
         left = list(range(len(detections)))
@@ -83,10 +89,10 @@ class Tracker:
                 left.remove(index)
                 free.remove(track)
                 seen.append(track)
+        ended += self._end(now_ns)
         seen += [
             self._start(detections[index], now_ns) for index in left if len(self._tracks) < self._settings.max_tracks
         ]
-        ended = self._end(now_ns)
         return Tracking(tuple(sorted(seen, key=lambda track: -track.box.area)), ended)
 
     def finish(self) -> tuple[Track, ...]:
@@ -124,7 +130,7 @@ class Tracker:
         if large / small > _SIZE_RATIO:
             return 0.0
         (x1, y1), (x2, y2) = place.centre, box.centre
-        distance = ((x1 - x2) ** 2 + (y1 - y2) ** 2) ** 0.5 / large
+        distance = math.hypot(x1 - x2, y1 - y2) / large
         return self._settings.min_iou * (1 - distance / _NEAR) if distance < _NEAR else 0.0
 
     def _start(self, detection: Detection, now_ns: int) -> Track:
@@ -133,8 +139,8 @@ class Tracker:
         self._tracks.append(track)
         return track
 
-    def _end(self, now_ns: int) -> tuple[Track, ...]:
-        limit = int(self._settings.lost_after_s * 1e9)
+    def _end(self, now_ns: int, times: int = 1) -> tuple[Track, ...]:
+        limit = int(self._settings.lost_after_s * 1e9) * times
         ended = tuple(track for track in self._tracks if now_ns - track.last_ns > limit)
         self._tracks = [track for track in self._tracks if track not in ended]
         return ended

@@ -137,7 +137,7 @@ def _report_unknown_keys(data: Mapping[Any, Any], fields: Mapping[str, Any], pat
     for key in data:
         if key in fields:
             continue
-        near = get_close_matches(str(key), list(fields), n=1)
+        near = get_close_matches(_join("", key), list(fields), n=1)
         known = f"{near[0]!r}?" if near else "one of " + ", ".join(fields)
         faults.append(Fault(_join(path, key), "unknown key", known))
 

@@ -15,6 +15,8 @@ from edge.validation import Fault, build
 MAX_BYTES = 1_000_000
 """A configuration is a page; anything near this is another file."""
 
+MAX_DEPTH = 20
+
 
 def find_config() -> Path | None:
     """$OSTIARY_CONFIG, ./ostiary.yaml, ~/.config/ostiary/ostiary.yaml, /etc/ostiary/ostiary.yaml: the first there is."""
@@ -29,7 +31,8 @@ def find_config() -> Path | None:
 def load_settings(path: Path) -> Settings:
     """Settings from a file. ConfigError names the file and every fault in it."""
     try:
-        raw = path.read_bytes()[: MAX_BYTES + 1]
+        with path.open("rb") as handle:
+            raw = handle.read(MAX_BYTES + 1)
     except OSError as error:
         hint = "Write one from docs/ostiary.example.yaml, or leave --config out to use the defaults."
         raise ConfigError(f"cannot be read ({error.strerror})", where=str(path), hint=hint) from error
@@ -44,36 +47,44 @@ def load_settings(path: Path) -> Settings:
 
 def parse_settings(text: str, where: str = "configuration") -> Settings:
     """Settings from YAML text; an empty text gives the defaults."""
-    node = _compose(text, where)
+    node, data = _read(text, where)
     lines: dict[str, int] = {}
-    faults = list(_duplicates(node, "", lines)) if node is not None else []
-    data = yaml.safe_load(text) if not faults else None
-    if not faults:
-        settings, faults = build(Settings, data)
-        if settings is not None:
-            return settings
+    doubled = list(_duplicates(node, "", lines)) if node is not None else []
+    settings, faults = build(Settings, data)
+    if settings is not None and not doubled:
+        return settings
     raise ConfigError(
-        _listed(faults, lines),
+        _listed([*doubled, *faults], lines),
         where=where,
         hint="`ostiary check` reads it again; docs/configuration.md lists every key.",
     )
 
 
-def _compose(text: str, where: str) -> yaml.Node | None:
+def _read(text: str, where: str) -> tuple[yaml.Node | None, object]:
+    """The YAML as nodes, which know their lines, and as plain data."""
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                line = event.start_mark.line + 1 if event.start_mark else 1
-                raise ConfigError(f"line {line}: alias *{event.anchor}", where=where, expected="no YAML aliases")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        yaml.safe_load(text)
+        _check_events(text, where)
+        return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError("not YAML: " + " ".join(str(error).split()), where=where) from error
-    except (RecursionError, ValueError, OverflowError) as error:
+    except (RecursionError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as error:
+        # PyYAML's constructors raise these for values that do not fit their explicit tag: `!!bool maybe`, `!!int x`.
         raise ConfigError(
             f"not usable YAML ({type(error).__name__})", where=where, expected="sections of plain keys and values"
         ) from error
-    return node
+
+
+def _check_events(text: str, where: str) -> None:
+    """Before anything is built: neither aliases, which multiply, nor nesting, whose price grows with its square."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigError(f"line {line}: alias *{event.anchor}", where=where, expected="no YAML aliases")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            expected = "sections of plain keys and values"
+            raise ConfigError(f"line {line}: nested more than {MAX_DEPTH} deep", where=where, expected=expected)
 
 
 def _duplicates(node: yaml.Node, path: str, lines: dict[str, int]) -> Iterator[Fault]:

@@ -22,7 +22,7 @@ from edge.config.settings import Settings
 from edge.manifest import Manifest
 from edge.validation import Limits, expected_of, hints_of, limits_of
 
-_JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", Path: "string"}
+_JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
 def json_schema(kind: type, title: str) -> dict[str, Any]:
@@ -56,13 +56,16 @@ def _type_schema(hint: Any, limits: Limits) -> dict[str, Any]:
         inner = _type_schema(next(arg for arg in args if arg is not type(None)), limits)
         return {"anyOf": [inner, {"type": "null"}]}
     if dataclasses.is_dataclass(hint):
+        schema = _object_schema(typing.cast("type", hint))
         # YAML's empty section is null, and means the defaults.
-        return {**_object_schema(typing.cast("type", hint)), "type": ["object", "null"]}
+        return schema if "required" in schema else {**schema, "type": ["object", "null"]}
     if origin is tuple:
         items = {"type": "array", "items": _type_schema(args[0], limits)}
         return items if Ellipsis in args else {**items, "minItems": len(args), "maxItems": len(args)}
     if origin is dict:
         return {"type": "object", "additionalProperties": _type_schema(args[1], limits)}
+    if hint is Path:
+        return {"type": "string", "minLength": 1}
     return {} if hint is Any else {"type": _JSON_TYPES[hint], **_limit_keywords(limits)}
 
 

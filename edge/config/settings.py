@@ -46,7 +46,10 @@ class Camera:
     )
     height_px: int | None = setting(None, doc="Height asked of the camera.", minimum=16, maximum=16384)
     rate_fps: float | None = setting(
-        None, doc="Frames a second at most; every frame when left out.", minimum=0.1, maximum=240
+        None,
+        doc="Frames a second at most; every frame when left out. Pictures of a folder follow each other at this rate, 5 a second when left out.",
+        minimum=0.1,
+        maximum=240,
     )
     rotate_deg: int = setting(0, doc="Turn the picture clockwise.", choices=(0, 90, 180, 270))
     mirror: bool = setting(default=False, doc="Mirror the picture left to right, after turning it.")
@@ -117,7 +120,9 @@ class Decide:
     margin: float = setting(
         0.05, doc="The best identity must beat the second-best by this much similarity.", minimum=0, maximum=1
     )
-    min_frames: int = setting(3, doc="Good frames that must agree before anyone is recognized.", minimum=1, maximum=100)
+    min_frames: int = setting(
+        3, doc="Good frames that must agree before anyone is recognized. Never one.", minimum=2, maximum=100
+    )
     min_quality: float = setting(0.3, doc="Frames of lower quality teach nothing.", minimum=0, maximum=1)
     unknown_after_s: float = setting(
         2.5,
@@ -130,7 +135,7 @@ class Decide:
     )
     cool_down_s: float = setting(
         10.0,
-        doc="The same person, or another unknown one, is not announced again for so long.",
+        doc="The same person, known or unknown, is not announced again for so long.",
         minimum=0,
         maximum=86400,
     )
@@ -147,7 +152,7 @@ class Decide:
     embed_interval_s: float = setting(0.1, doc="Least time between two embeddings of one track.", minimum=0, maximum=60)
     recheck_s: float = setting(
         2.0,
-        doc="A decided track is looked at again after so long, lest somebody else has stepped in.",
+        doc="A decided track is looked at again after so long, and nobody is recognized from older frames, lest somebody else has stepped in.",
         minimum=0.1,
         maximum=3600,
     )

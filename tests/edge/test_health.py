@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.health import STAGES, WINDOW, Health, ServiceManager, StageClock, Timings, rss_bytes, temperature_c
+from tests.support.schemas import validator
+
+EXTRA: dict[str, Any] = {
+    "gallery_revision": 3, "bundle_id": "b", "embedder_id": "e", "outbox": {"depth": 0, "dropped": 0},
+    "camera": {"online": True, "reopened": 0},
+}  # fmt: skip
+
+
+def test_the_report_is_the_contract() -> None:
+    health = Health()
+    health.counters["frames"] += 2
+    for stage in STAGES:
+        health.timings.add(stage, 1.5)
+    report = health.report(EXTRA, {"events_published": 4})
+    problems = [error.message for error in validator("health").iter_errors(json.loads(json.dumps(report)))]
+    assert not problems
+    assert report["counters"] == {"events_published": 4, "frames": 2}
+    assert report["stages_ms"]["detect"] == {"p50": 1.5, "p95": 1.5}
+
+
+def test_the_report_before_the_first_frame_is_the_contract() -> None:
+    assert validator("health").is_valid(Health().report(EXTRA, {}))
+
+
+def test_percentiles_of_the_newest() -> None:
+    timings = Timings()
+    for value in [1e6] * 10 + list(range(WINDOW)):
+        timings.add("detect", float(value))
+    expected = np.percentile(np.arange(WINDOW), (50, 95))
+    assert timings.summary() == {
+        "detect": {"p50": pytest.approx(expected[0], abs=1e-3), "p95": pytest.approx(expected[1], abs=1e-3)}
+    }
+
+
+def test_a_stage_entered_twice_is_added_up() -> None:
+    timings = Timings()
+    clock = StageClock(timings)
+    clock.add("embed", 2.0)
+    clock.add("embed", 3.0)
+    with pytest.raises(KeyError), clock.stage("align"):
+        raise KeyError
+    assert timings.summary() == {}
+    clock.finish()
+    assert timings.summary()["embed"]["p50"] == 5.0
+    assert timings.summary()["align"]["p50"] >= 0.0
+
+
+def test_memory_is_that_of_this_process() -> None:
+    before = rss_bytes()
+    kept = np.ones(50_000_000, np.uint8)
+    assert rss_bytes() - before > 30_000_000
+    assert kept.any()
+
+
+@pytest.mark.parametrize(
+    ("zones", "expected"),
+    [
+        ({}, None),
+        ({"0": "41500"}, 41.5),
+        ({"0": "41500", "1": "48234\n"}, 48.2),
+        ({"0": "hot", "1": "30000"}, 30.0),
+        ({"0": ""}, None),
+    ],
+)
+def test_the_hottest_zone(tmp_path: Path, zones: dict[str, str], expected: float | None) -> None:
+    for number, text in zones.items():
+        (tmp_path / f"thermal_zone{number}").mkdir()
+        (tmp_path / f"thermal_zone{number}" / "temp").write_text(text, encoding="ascii")
+    (tmp_path / "thermal_zone9").mkdir()
+    assert temperature_c(tmp_path) == expected
+
+
+@pytest.fixture(params=["path", "abstract"])
+def channel(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """A datagram socket as systemd gives, and its address as NOTIFY_SOCKET spells it."""
+    address = str(tmp_path / "notify") if request.param == "path" else f"@ostiary-test-{tmp_path.name}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as made:
+        made.bind("\0" + address[1:] if address.startswith("@") else address)
+        made.settimeout(5)
+        yield made, address
+
+
+def test_systemd_is_told(channel: tuple[socket.socket, str]) -> None:
+    service = ServiceManager(channel[1])
+    service.ready("watching door")
+    service.alive()
+    service.stopping()
+    assert [channel[0].recv(100) for _ in range(3)] == [b"READY=1\nSTATUS=watching door", b"WATCHDOG=1", b"STOPPING=1"]
+
+
+def test_the_address_comes_from_the_environment(
+    channel: tuple[socket.socket, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", channel[1])
+    ServiceManager().alive()
+    assert channel[0].recv(100) == b"WATCHDOG=1"
+
+
+@pytest.mark.parametrize("address", ["", "/nowhere/at/all", "@nobody-listens-here"])
+def test_without_systemd_nothing_happens(address: str) -> None:
+    ServiceManager(address).ready("x")
