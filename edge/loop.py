@@ -82,6 +82,8 @@ class Loop:
             if frame is None:
                 break
             self._take(frame)
+            # Not held while the next one is decoded: at 1080p a frame is 6 MB.
+            del frame
             self._tick()
 
     def _take(self, frame: Frame) -> None:

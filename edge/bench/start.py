@@ -18,7 +18,7 @@ from edge.annotate import VideoWriter
 from edge.errors import OstiaryError
 
 TIMEOUT_S = 120.0
-_PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
+_NOW, _PEAK = re.compile(r"VmRSS:\s+(\d+) kB"), re.compile(r"VmHWM:\s+(\d+) kB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,10 @@ class Start:
 
     ready_s: float
     """From starting Python to the line "ready"."""
+    rss_bytes: int
+    """Resident memory while it works, the median of samples; with all that the process shares."""
     peak_rss_bytes: int
-    """The most memory that was resident at any time, of the process and all that it shares."""
+    """The most that was resident at any time."""
 
 
 def measure(*, clip: Path | None = None, bundle: Path | None = None) -> Start:
@@ -56,8 +58,8 @@ def _run(command: list[str]) -> Start:
     process = subprocess.Popen(  # noqa: S603 - our own program
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    peak: list[int] = [0]
-    watcher = threading.Thread(target=_watch_memory, args=(process, peak), daemon=True)
+    samples: list[tuple[int, int]] = []
+    watcher = threading.Thread(target=_watch_memory, args=(process, samples), daemon=True)
     watcher.start()
     ready_s, lines = 0.0, []
     for line in process.stderr or ():
@@ -66,19 +68,22 @@ def _run(command: list[str]) -> Start:
             ready_s = time.perf_counter() - started
     process.wait(TIMEOUT_S)
     watcher.join(1)
-    if process.returncode or not ready_s:
+    if process.returncode or not ready_s or not samples:
         raise OstiaryError("the daemon did not run: " + "".join(lines[-3:]).strip(), where=" ".join(command))
-    return Start(round(ready_s, 3), peak[0])
+    now, peak = zip(*samples[len(samples) // 2 :], strict=True)
+    return Start(round(ready_s, 3), int(np.median(now)), max(peak))
 
 
-def _watch_memory(process: subprocess.Popen[str], peak: list[int]) -> None:
+def _watch_memory(process: subprocess.Popen[str], samples: list[tuple[int, int]]) -> None:
+    """Resident bytes now and at most so far, every 20 ms."""
     status = Path(f"/proc/{process.pid}/status")
     while process.poll() is None:
         with contextlib.suppress(OSError):
-            found = _PEAK.search(status.read_text(encoding="ascii", errors="replace"))
-            if found:
-                peak[0] = max(peak[0], int(found[1]) * 1024)
-        time.sleep(0.05)
+            text = status.read_text(encoding="ascii", errors="replace")
+            now, peak = _NOW.search(text), _PEAK.search(text)
+            if now and peak:
+                samples.append((int(now[1]) * 1024, int(peak[1]) * 1024))
+        time.sleep(0.02)
 
 
 def _grey_clip(path: Path) -> Path:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
-import resource
 import struct
 import zlib
 from pathlib import Path
@@ -18,6 +17,7 @@ from edge.datatypes import Image
 from edge.errors import PictureError
 from edge.picture_header import is_picture, read_header
 from edge.pictures import MAX_BYTES, MAX_PIXELS, decode_picture, read_picture
+from tests.support.memory import peak_kib
 
 WIDTH, HEIGHT = 80, 64
 COLOUR = (20, 60, 200)
@@ -170,23 +170,19 @@ _MOST_KIB = 1_000_000
 """The largest picture that is let through, four times."""
 
 
-def _peak_kib() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 HUGE = [_png_header, _jpeg_header, _bmp_header, _gif_header, _webp_header, _tiff]
 
 
 @pytest.mark.parametrize("header", HUGE)
 def test_a_huge_header_is_refused_before_decoding(header: object) -> None:
-    before = _peak_kib()
+    before = peak_kib()
     width, height = (16_000, 16_000) if header is _webp_header else (50_000, 50_000)
     with pytest.raises(PictureError, match=f"{width}x{height}, {width * height:,} pixels") as caught:
         decode_picture(header(width, height), "face")  # type: ignore[operator]
     assert caught.value.where == "face"
     assert f"{MAX_PIXELS:,}" in caught.value.expected
     # Decoded it would have taken 7.5 GB.
-    assert _peak_kib() - before < _MOST_KIB
+    assert peak_kib() - before < _MOST_KIB
 
 
 def test_a_huge_tile_is_refused_too() -> None:
@@ -297,6 +293,6 @@ def test_random_mutations(whole: bytes, changes: list[tuple[float, int]], *, nea
     for place, value in changes:
         # Headers are short; half of the trials aim at them.
         data[int(place * (min(64, len(data)) if near_start else len(data)))] = value
-    before = _peak_kib()
+    before = peak_kib()
     _never_worse_than_a_picture_error(bytes(data))
-    assert _peak_kib() - before < _MOST_KIB
+    assert peak_kib() - before < _MOST_KIB

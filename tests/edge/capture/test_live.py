@@ -407,13 +407,14 @@ def test_a_process_with_a_hanging_camera_stops_when_told() -> None:
 
 
 MEMORY = """
-    import resource, sys
+    import sys
     from edge.capture import open_source
     from edge.config.settings import Camera
+    from tests.support.memory import peak_kib
 
     source = open_source(Camera(uri=sys.argv[1]))
     assert len(list(map(lambda frame: frame.index, iter(source.read, None)))) > 50
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(peak_kib())
 """
 
 
