@@ -13,7 +13,7 @@ import cv2
 from edge.annotate import KNOWN, UNDECIDED, UNKNOWN, Mark, VideoWriter, annotated
 from edge.config.settings import Settings
 from edge.datatypes import Box, Decision, Frame, Image
-from edge.errors import OstiaryError, SourceError
+from edge.errors import ModelError, OstiaryError, SourceError
 from edge.health import Health, ServiceManager
 from edge.interfaces import FrameSource
 from edge.pipeline import FrameResult, Pipeline
@@ -89,16 +89,22 @@ class Loop:
     def _take(self, frame: Frame) -> None:
         try:
             self._show(self._outside.pipeline.process(frame))
+        except ModelError as error:
+            # One odd face must not be able to turn the daemon off.
+            self._note_fault("frame %d failed: %s", frame.index, error)
         except (OstiaryError, BrokenPipeError):
             # Nobody reads our events any more: that is no fault of the frame.
             raise
         except Exception:
             # The one broad catch: a frame that breaks a stage must not end the daemon, but a broken stage must.
-            self._outside.health.counters["frames_failed"] += 1
-            log.exception("frame %d failed", frame.index)
-            self._spend_fault_budget()
-            return
-        self._outside.service.alive()
+            self._note_fault("frame %d failed", frame.index, exc_info=True)
+        else:
+            self._outside.service.alive()
+
+    def _note_fault(self, text: str, *values: object, exc_info: bool = False) -> None:
+        self._outside.health.counters["frames_failed"] += 1
+        log.error(text, *values, exc_info=exc_info)
+        self._spend_fault_budget()
 
     def _spend_fault_budget(self) -> None:
         now = self._now_ns() / 1e9

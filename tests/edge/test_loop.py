@@ -14,7 +14,7 @@ import pytest
 from edge.annotate import VideoWriter
 from edge.config.settings import Decide, Publish, Settings
 from edge.datatypes import Box, Frame, Image
-from edge.errors import OstiaryError, SourceError
+from edge.errors import ModelError, OstiaryError, SourceError
 from edge.health import ServiceManager
 from edge.loop import FAULT_BUDGET, Loop, Outside, describe_decision, snapshot_jpeg
 from edge.timebase import Clock
@@ -166,6 +166,14 @@ def test_faults_far_apart_are_borne() -> None:
     house = House(detector=FaultyDetector(set(range(30))))
     run = Run(visit(30), house, step_s=7.0).start()
     assert run.house.health.counters["frames_failed"] == 30
+
+
+def test_a_network_that_fails_on_one_face_does_not_turn_the_daemon_off(caplog: pytest.LogCaptureFixture) -> None:
+    house = House(detector=FaultyDetector({1}, ModelError))
+    run = Run(visit(8), house).start()
+    assert (house.health.counters["frames_failed"], house.health.counters["frames"]) == (1, 7)
+    assert "frame 1 failed: a broken frame" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 def test_a_fault_with_a_name_ends_the_run_at_once() -> None:
