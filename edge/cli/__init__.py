@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is that of edge.errors. Nobody sees a traceback for a mistake of their own."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    _prepare_output()
     parser = make_parser()
     args = parser.parse_args(arguments)
     if args.run is None:
@@ -42,3 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of a pipe has left; so do we, and Python must not complain while it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OTHER
+    except OSError as error:
+        # A full disk, a folder that may not be entered: whatever no module has a better sentence for.
+        where = f"{error.filename}: " if error.filename is not None else ""
+        print(f"ostiary: {where}{error.strerror or error}", file=sys.stderr)
+        return EXIT_OTHER
+
+
+def _prepare_output() -> None:
+    """File names need not be UTF-8, and a terminal need not know every letter: such are spelt out. Lines go out at once."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)

@@ -6,11 +6,12 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from edge.config import Settings, find_config, load_settings
+from edge.errors import UsageError
 
 T = TypeVar("T")
 
@@ -25,7 +26,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 def print_json(data: Any) -> None:
     """One object on one line, and out at once: the reader may be a program at the other end of a pipe."""
-    print(json.dumps(data, ensure_ascii=False), flush=True)
+    is_utf8 = (sys.stdout.encoding or "").lower().replace("_", "-") == "utf-8"
+    print(json.dumps(data, ensure_ascii=not is_utf8), flush=True)
 
 
 def complain(text: str) -> None:
@@ -38,29 +40,48 @@ def plural(count: int, one: str, many: str | None = None) -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
 
 
-def progress(items: Sequence[T], description: str) -> Iterator[T]:
-    """The items, with a bar on standard error when a person is looking and rich is installed."""
-    if len(items) < 2 or not sys.stderr.isatty():
+def progress(items: Sequence[T], description: str, *, prints: bool = False) -> Iterator[T]:
+    """The items, with a bar on standard error when a person is looking and rich is installed.
+
+    `prints` says that the caller prints lines meanwhile: where they go to the same terminal they are progress enough.
+    """
+    if len(items) < 2 or not sys.stderr.isatty() or (prints and sys.stdout.isatty()):
         yield from items
         return
     try:
         from rich.console import Console
-        from rich.progress import track
+        from rich.progress import Progress
     except ImportError:
         yield from items
         return
-    yield from track(items, description=description, console=Console(stderr=True), transient=True)
+    # rich would send what is printed meanwhile to its own console: away from the file that the user named.
+    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
+        yield from bar.track(items, description=description)
 
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+def shown(text: str) -> str:
+    """For a terminal: a file name may hold line breaks and escape sequences, which are spelt out."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def pictures_in(paths: Iterable[Path]) -> list[Path]:
-    """Files as they are; folders as the pictures directly inside, by name."""
+def pictures_of(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are; folders as the pictures directly inside, in natural order. UsageError when that makes none."""
+    from edge.capture.folder import pictures_in
+
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            found += sorted(item for item in path.iterdir() if item.suffix.lower() in PICTURE_SUFFIXES)
-        else:
-            found.append(path)
+        found += pictures_in(path) if path.is_dir() else [path]
+    if not found:
+        expected, hint = "JPEG, PNG, WebP, GIF, BMP or TIFF files", "Folders inside are not searched."
+        raise UsageError("no pictures in there", where=", ".join(map(str, paths)), expected=expected, hint=hint)
     return found
+
+
+def ready_folder(folder: Path) -> None:
+    """Make it, unless it is there. UsageError when it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot be made ({error.strerror})", where=str(folder), expected="a folder that may be written"
+        ) from error

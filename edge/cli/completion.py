@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from pathlib import Path
 
 from edge.cli.parser import make_parser
 from edge.errors import MissingDependencyError
@@ -14,5 +16,18 @@ def run(args: argparse.Namespace) -> int:
         import shtab
     except ImportError as error:
         raise MissingDependencyError("shtab", extra="cli", purpose="shell completion") from error
-    print(shtab.complete(make_parser(), args.shell))
+    parser = make_parser()
+    for action in _actions(parser):
+        if action.type is Path:
+            action.complete = shtab.DIRECTORY if action.metavar == "DIR" else shtab.FILE  # type: ignore[attr-defined]
+    print(shtab.complete(parser, args.shell))
     return 0
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Of this parser and of all commands below it."""
+    for action in parser._actions:  # noqa: SLF001 - argparse has no public way to list them
+        yield action
+        if action.nargs == argparse.PARSER and isinstance(action.choices, dict):
+            for inner in action.choices.values():
+                yield from _actions(inner)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from edge import watch as view
+from edge.cli.common import ready_folder
 from edge.config import Settings
 from edge.demo.broker import demo_broker
 from edge.demo.portraits import HOPPER
@@ -16,16 +18,17 @@ from edge.errors import EXIT_OK, EXIT_OTHER
 
 def run(args: argparse.Namespace) -> int:
     """Exit 1 when the clip's two visitors are not decided as they should be."""
+    ready_folder(args.output)
     files = Files(args.output)
     files.clear()
     show, save = _console()
     with demo_broker() as address:
-        settings = write_config(files, address, args.camera)
+        settings = write_config(files, address, camera=args.camera, bundle=args.bundle)
         print(f"broker    on {address.host}:{address.port}, MQTT {address.protocol}")
         _enrol(args, settings)
         if args.camera is None:
+            print(f"clip      {files.clip}: two visitors, one of them enrolled; it takes some seconds to make")
             make_clip(files)
-            print(f"clip      {files.clip}: two visitors, one of them enrolled")
         print("daemon    started; this is what a subscriber hears:" + (" (Ctrl-C ends it)" if args.camera else ""))
         subscriber = Subscriber(settings.mqtt)
         with subscriber.listening(show):
@@ -73,5 +76,10 @@ def _console() -> tuple[Callable[[view.Line], None], Callable[[Path], None]]:
     console = Console(highlight=False, soft_wrap=True, record=True, width=118)
     return (
         lambda line: console.print(view.render_rich(line)),
-        lambda path: console.save_svg(str(path), title="ostiary watch"),
+        lambda path: _save_svg(path, console.export_svg(title="ostiary watch")),
     )
+
+
+def _save_svg(path: Path, text: str) -> None:
+    """Without the fonts that rich lets a browser fetch from elsewhere."""
+    path.write_text(re.sub(r"@font-face\s*\{[^}]*\}", "", text), encoding="utf-8")

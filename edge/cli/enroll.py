@@ -10,20 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from edge.capture import open_source
-from edge.cli.common import complain, pictures_in, plural, print_json, progress, settings_of
+from edge.cli.common import complain, pictures_of, plural, print_json, progress, settings_of, shown
 from edge.config.settings import Settings
-from edge.datatypes import Quality
+from edge.datatypes import Frame, Quality
 from edge.enrol import EnrolmentResult, Picture, enrol_pictures
 from edge.errors import EXIT_OK, EXIT_OTHER, UsageError
-from edge.gallery import Gallery, open_gallery, parse_moment
+from edge.gallery import Gallery, IdentityRecord, open_gallery, parse_moment
+from edge.gallery.records import check_validity
+from edge.interfaces import FrameSource
 from edge.paths import gallery_file
 from edge.pictures import read_picture
 from edge.pipeline import thresholds_of
-from edge.reader import FaceReader, load_models
+from edge.reader import PictureReader, load_models
 
 CAMERA_TIMEOUT_S = 10.0
 CAMERA_PAUSE_S = 0.7
 """Between two pictures of a camera, so that they differ."""
+
+Moments = tuple[float | None, float | None]
+"""valid_from and valid_until in Unix seconds."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,20 +42,21 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             "no pictures" if not args.paths else "pictures and a camera", expected="pictures, or --camera URI"
         )
-    valid = (_moment(args.valid_from), _moment(args.valid_until))
+    moments = (_moment(args.valid_from), _moment(args.valid_until))
+    paths = pictures_of(args.paths) if args.paths else []
     settings = settings_of(args)
     models = load_models(settings)
     threshold = thresholds_of(models.bundle, settings.decide.operating_point).recognized
     spec = models.bundle.manifest.embedder
     path = gallery_file(settings)
     with open_gallery(path, embedder_id=spec.embedder_id, embedding_length=spec.embedding_length) as gallery:
-        if args.id:
-            gallery.get(args.id)
-        pictures = _camera_pictures(settings, args) if args.camera else _file_pictures(args.paths)
+        known = gallery.get(who) if args.id else gallery.find(who)
+        limits = _limits(moments, known)
+        pictures = _camera_pictures(settings, args) if args.camera else _file_pictures(paths)
         result = enrol_pictures(
-            gallery, who, pictures, FaceReader(models), settings.enrol, threshold=threshold, note=args.note or None
+            gallery, who, pictures, PictureReader(models), settings.enrol, threshold=threshold, note=args.note or None
         )
-        result = _limited(gallery, result, valid)
+        result = _limited(gallery, result, limits)
         revision = gallery.revision
     if args.json:
         _tell_json(result)
@@ -63,49 +69,64 @@ def _moment(text: str | None) -> float | None:
     return parse_moment(text) if text else None
 
 
-def _limited(gallery: Gallery, result: EnrolmentResult, valid: tuple[float | None, float | None]) -> EnrolmentResult:
-    if result.identity is None or valid == (None, None):
+def _limits(moments: Moments, known: IdentityRecord | None) -> Moments | None:
+    """Limits in time after this command, checked before anything is written; None when none was named."""
+    if moments == (None, None):
+        return None
+    old: Moments = (None, None) if known is None else (known.valid_from, known.valid_until)
+    limits = (old[0] if moments[0] is None else moments[0], old[1] if moments[1] is None else moments[1])
+    check_validity(*limits)
+    return limits
+
+
+def _limited(gallery: Gallery, result: EnrolmentResult, limits: Moments | None) -> EnrolmentResult:
+    if result.identity is None or limits is None:
         return result
-    gallery.set_validity(result.identity.id, valid_from=valid[0], valid_until=valid[1])
+    gallery.set_validity(result.identity.id, valid_from=limits[0], valid_until=limits[1])
     return dataclasses.replace(result, identity=gallery.get(result.identity.id))
 
 
 def _file_pictures(paths: list[Path]) -> Iterator[Picture]:
-    found = pictures_in(paths)
-    if not found:
-        raise UsageError("no pictures in there", where=", ".join(map(str, paths)), expected="JPEG, PNG, WebP, ...")
-    for path in progress(found, "enrol"):
+    for path in progress(paths, "enrol"):
         yield Picture(str(path), lambda path=path: read_picture(path))  # type: ignore[misc]
 
 
 def _camera_pictures(settings: Settings, args: argparse.Namespace) -> Iterator[Picture]:
-    """`--count` frames, some time apart; the person is told what happens."""
+    """`--count` frames, CAMERA_PAUSE_S apart; the person is told what happens."""
     camera = dataclasses.replace(settings.camera, uri=args.camera)
     source = open_source(camera, first_frame_s=CAMERA_TIMEOUT_S)
+    due_ns = 0
     try:
         complain(f"taking {plural(args.count, 'picture')}: look at the camera, and move your head a little")
         for number in range(1, args.count + 1):
-            frame = source.read()
+            frame = _next_frame(source, due_ns)
             if frame is None:
                 return
+            due_ns = frame.moment_ns + int(CAMERA_PAUSE_S * 1e9)
             complain(f"  {number} of {args.count}")
             yield Picture(f"{camera.name} {number}", lambda image=frame.image: image)  # type: ignore[misc]
-            if source.is_live:
-                time.sleep(CAMERA_PAUSE_S)
     finally:
         source.close()
+
+
+def _next_frame(source: FrameSource, due_ns: int) -> Frame | None:
+    """The first frame that is not before its time; every picture of a folder is its own, and none is passed over."""
+    while (frame := source.read()) is not None and frame.moment_ns < due_ns and not frame.name:
+        if source.is_live:
+            time.sleep(max(0.0, (due_ns - frame.moment_ns) / 1e9))
+    return frame
 
 
 def _tell(result: EnrolmentResult, path: Path, *, revision: int) -> None:
     for accepted in result.accepted:
         quality = accepted.quality
         print(
-            f"took     {accepted.path}: {quality.size_px:.0f} px, sharpness {quality.sharpness:.2f}, quality {quality.score:.2f}"
+            f"took     {shown(accepted.path)}: {quality.size_px:.0f} px, sharpness {quality.sharpness:.2f}, quality {quality.score:.2f}"
         )
     for warned in result.warnings:
-        print(f"warning  {warned.path}: {warned.likeness.message}")
+        print(f"warning  {shown(warned.path)}: {warned.likeness.message}")
     for refused in result.refused:
-        print(f"refused  {refused.message} [{refused.reason}]")
+        print(f"refused  [{refused.reason}] " + refused.message.replace("\n  ", "\n         "))
     if result.identity is None:
         print("nobody was enrolled")
         return

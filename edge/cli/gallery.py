@@ -8,9 +8,10 @@ import sys
 from typing import Any
 
 from edge.bundle import load_bundle
-from edge.cli.common import plural, print_json, settings_of
+from edge.cli.common import complain, plural, print_json, settings_of, shown
 from edge.errors import UsageError
 from edge.gallery import (
+    EnrolledFace,
     Gallery,
     IdentityRecord,
     export_gallery,
@@ -19,15 +20,26 @@ from edge.gallery import (
     open_gallery,
     parse_moment,
 )
+from edge.gallery.records import check_validity
 from edge.paths import gallery_file
+
+_NONE_YET = "no gallery yet: nobody is enrolled"
+_FIRST = "ostiary enroll --name NAME PICTURE... makes one; --gallery FILE names another."
 
 
 def opened(args: argparse.Namespace) -> Gallery:
-    """The gallery of the settings; an empty one is made for the configured bundle where there is none."""
+    """The gallery of the settings, of whatever embedder it is. UsageError where there is none."""
+    path = gallery_file(settings_of(args))
+    if not path.exists():
+        raise UsageError(_NONE_YET, where=str(path), hint=_FIRST)
+    return open_any_gallery(path)
+
+
+def opened_or_made(args: argparse.Namespace) -> Gallery:
+    """The same, but an empty one is made for the configured bundle where there is none."""
     settings = settings_of(args)
     path = gallery_file(settings)
     if path.exists():
-        # Listing, removing and exporting must work with whatever embedder the gallery is of.
         return open_any_gallery(path)
     spec = load_bundle(settings.bundle).manifest.embedder
     return open_gallery(path, embedder_id=spec.embedder_id, embedding_length=spec.embedding_length)
@@ -35,6 +47,10 @@ def opened(args: argparse.Namespace) -> Gallery:
 
 def run_list(args: argparse.Namespace) -> int:
     """A line each."""
+    path = gallery_file(settings_of(args))
+    if not path.exists():
+        complain(f"{path}: {_NONE_YET}\n  {_FIRST}")
+        return 0
     with opened(args) as gallery:
         records = gallery.list_identities()
         if args.json:
@@ -53,39 +69,44 @@ def run_show(args: argparse.Namespace) -> int:
     with opened(args) as gallery:
         record = gallery.get(args.who)
         faces = gallery.faces(record.id)
-    sources = [
-        {"source": face.source, "quality": round(face.quality, 3), "face_kept": face.face_png is not None}
-        for face in faces
-    ]
     if args.json:
-        print_json({**record_json(record), "sources": sources})
+        print_json({**record_json(record), "sources": [_source_json(face) for face in faces]})
         return 0
+    span = [word for word in (_since(record.valid_from), _until(record.valid_until)) if word]
     print(f"{record.name}\n  id       {record.id}\n  enabled  {'yes' if record.enabled else 'no'}")
-    print(f"  valid    {_moment(record.valid_from) or 'always'} to {_moment(record.valid_until) or 'always'}")
-    print(
-        f"  enrolled {_moment(record.created_at)}, changed {_moment(record.updated_at)}\n  note     {record.note or '-'}"
-    )
-    for source in sources:
-        print(
-            f"  from     {source['source'] or '?'} (quality {source['quality']}{', face kept' if source['face_kept'] else ''})"
-        )
+    print(f"  valid    {' '.join(span) or 'always'}")
+    print(f"  enrolled {_moment(record.created_at)}, changed {_moment(record.updated_at)}")
+    print(f"  note     {shown(record.note) or '-'}")
+    for face in faces:
+        kept = "" if face.face_png is None else ", face kept"
+        print(f"  from     {shown(face.source) or '?'} (quality {face.quality:.2f}{kept})")
     return 0
+
+
+def _source_json(face: EnrolledFace) -> dict[str, Any]:
+    return {"source": face.source, "quality": round(face.quality, 3), "face_kept": face.face_png is not None}
 
 
 def run_set(args: argparse.Namespace) -> int:
     """Change what was given."""
+    if {args.name, args.note, args.enabled, args.valid_from, args.valid_until} == {None}:
+        raise UsageError(
+            "nothing to change", expected="--name, --note, --enable, --disable, --valid-from, --valid-until"
+        )
     with opened(args) as gallery:
         record = gallery.get(args.who)
         valid_from = _changed(args.valid_from, record.valid_from)
         valid_until = _changed(args.valid_until, record.valid_until)
+        # All that may be refused comes first: half a change is worse than none.
+        check_validity(valid_from, valid_until)
+        if args.name is not None:
+            gallery.rename(record.id, args.name)
         if (valid_from, valid_until) != (record.valid_from, record.valid_until):
             gallery.set_validity(record.id, valid_from=valid_from, valid_until=valid_until)
         if args.note is not None:
             gallery.set_note(record.id, args.note)
         if args.enabled is not None:
             gallery.set_enabled(record.id, enabled=args.enabled)
-        if args.name is not None:
-            gallery.rename(record.id, args.name)
         return _tell_record(gallery.get(record.id), as_json=args.json)
 
 
@@ -121,7 +142,7 @@ def run_export(args: argparse.Namespace) -> int:
 
 def run_import(args: argparse.Namespace) -> int:
     """Everybody from one file, or nobody."""
-    with opened(args) as gallery:
+    with opened_or_made(args) as gallery:
         report = import_gallery(gallery, args.file)
     if args.json:
         row = {"added": report.added, "changed": report.changed, "unchanged": report.unchanged}
@@ -152,12 +173,17 @@ def _tell_record(record: IdentityRecord, *, as_json: bool) -> int:
 
 
 def _limits(record: IdentityRecord) -> str:
-    words = [] if record.enabled else ["disabled"]
-    if record.valid_from is not None:
-        words.append(f"from {_moment(record.valid_from)}")
-    if record.valid_until is not None:
-        words.append(f"until {_moment(record.valid_until)}")
-    return f"  ({', '.join(words)})" if words else ""
+    words = ["" if record.enabled else "disabled", _since(record.valid_from), _until(record.valid_until)]
+    said = ", ".join(word for word in words if word)
+    return f"  ({said})" if said else ""
+
+
+def _since(moment: float | None) -> str:
+    return "" if moment is None else f"from {_moment(moment)}"
+
+
+def _until(moment: float | None) -> str:
+    return "" if moment is None else f"until {_moment(moment)}"
 
 
 def _moment(unix_s: float | None) -> str | None:

@@ -3,38 +3,45 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 
 from edge.annotate import KNOWN, UNKNOWN, Mark, annotated
-from edge.cli.common import complain, pictures_in, plural, print_json, progress, settings_of
+from edge.cli.common import (
+    complain,
+    pictures_of,
+    plural,
+    print_json,
+    progress,
+    ready_folder,
+    settings_of,
+    shown,
+)
 from edge.config.settings import Settings
-from edge.datatypes import Image, Match
-from edge.enrol import ReadFace
-from edge.errors import EXIT_OK, EXIT_OTHER, PictureError
+from edge.datatypes import Image, Match, ReadFace
+from edge.errors import EXIT_OK, EXIT_OTHER, OstiaryError, PictureError, UsageError
 from edge.gallery import Index, open_gallery
 from edge.paths import gallery_file
 from edge.pictures import read_picture
 from edge.pipeline import thresholds_of
-from edge.reader import FaceReader, Models, load_models
+from edge.reader import Models, PictureReader, load_models
+
+Answer = tuple[ReadFace, Match, bool]
+"""A face, its nearest identity, and whether that may be called a match."""
 
 
 def run(args: argparse.Namespace) -> int:
     """One object or one short paragraph a picture; exit 1 when any could not be read."""
     settings = settings_of(args)
-    models = load_models(settings)
-    identifier = Identifier(settings, models)
-    paths = pictures_in(args.paths)
-    if not paths:
-        raise PictureError(
-            "no pictures in there", where=", ".join(map(str, args.paths)), expected="JPEG, PNG, WebP, ..."
-        )
-    if args.annotate is not None:
-        args.annotate.mkdir(parents=True, exist_ok=True)
+    paths = pictures_of(args.paths)
+    album = None if args.annotate is None else Album(args.annotate, paths)
+    identifier = Identifier(settings, load_models(settings))
     failed = 0
-    for path in progress(paths, "identify"):
+    for path in progress(paths, "identify", prints=True):
         try:
             image = read_picture(path)
         except PictureError as error:
@@ -43,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
             continue
         answers = identifier.answers(image)
         _tell(path, image, answers, as_json=args.json)
-        if args.annotate is not None:
-            _draw(args.annotate / f"{path.stem}.jpg", image, answers)
+        if album is not None:
+            album.add(path, image, answers)
     return EXIT_OTHER if failed else EXIT_OK
 
 
@@ -52,15 +59,19 @@ class Identifier:
     """One picture's faces against the gallery. A single picture is weaker evidence than the daemon's several frames."""
 
     def __init__(self, settings: Settings, models: Models) -> None:
-        self._reader = FaceReader(models)
+        self._reader = PictureReader(models)
         self._threshold = thresholds_of(models.bundle, settings.decide.operating_point).recognized
         self._margin = settings.decide.margin
         spec = models.bundle.manifest.embedder
         path = gallery_file(settings)
+        if not path.exists():
+            # Looking at pictures makes no files.
+            self._index = Index([], np.empty(0, np.int64), np.empty((0, spec.embedding_length), np.float32))
+            return
         with open_gallery(path, embedder_id=spec.embedder_id, embedding_length=spec.embedding_length) as gallery:
-            self._index: Index = gallery.load_index()
+            self._index = gallery.load_index()
 
-    def answers(self, image: Image) -> list[tuple[ReadFace, Match, bool]]:
+    def answers(self, image: Image) -> list[Answer]:
         """Faces, largest first, each with its nearest identity and whether that may be called a match."""
         rows = []
         for reading in self._reader.faces(image):
@@ -85,12 +96,12 @@ def face_json(reading: ReadFace, match: Match, *, is_match: bool) -> dict[str, A
     }
 
 
-def _tell(path: Path, image: Image, answers: list[tuple[ReadFace, Match, bool]], *, as_json: bool) -> None:
+def _tell(path: Path, image: Image, answers: list[Answer], *, as_json: bool) -> None:
     if as_json:
         faces = [face_json(reading, match, is_match=passes) for reading, match, passes in answers]
         print_json({"path": str(path), "width": image.shape[1], "height": image.shape[0], "faces": faces})
         return
-    print(f"{path}: {plural(len(answers), 'face')}")
+    print(f"{shown(str(path))}: {plural(len(answers), 'face')}")
     for reading, match, passes in answers:
         print(f"  {_sentence(reading, match, passes=passes)}")
 
@@ -99,7 +110,7 @@ def _sentence(reading: ReadFace, match: Match, *, passes: bool) -> str:
     box = reading.detection.box
     where = f"{box.width:.0f}x{box.height:.0f} px at ({box.x1:.0f}, {box.y1:.0f}), quality {reading.quality.score:.2f}"
     if match.identity is None:
-        return f"unknown: nobody is enrolled ({where})"
+        return f"unknown: there is nobody in the gallery to compare with ({where})"
     how = f"similarity {match.similarity:.3f}, margin {match.margin:.3f}"
     if passes:
         return f"{match.identity.name}: {how} ({where})"
@@ -113,11 +124,38 @@ def _tell_failure(path: Path, error: PictureError, *, as_json: bool) -> None:
         complain(f"ostiary: {error}")
 
 
-def _draw(path: Path, image: Image, answers: list[tuple[ReadFace, Match, bool]]) -> None:
-    marks = []
-    for reading, match, passes in answers:
-        name = match.identity.name if passes and match.identity is not None else "unknown"
-        text = f"{name} {match.similarity:.2f}" if match.identity is not None else name
-        marks.append(Mark(reading.detection.box, text, KNOWN if passes else UNKNOWN))
-    if not cv2.imwrite(str(path), annotated(image, marks)):
-        complain(f"ostiary: {path}: cannot be written")
+class Album:
+    """Writes the pictures with boxes and names into one folder, none over another."""
+
+    def __init__(self, folder: Path, sources: Sequence[Path]) -> None:
+        """UsageError when the folder cannot be used, or is one that pictures come from."""
+        ready_folder(folder)
+        if any(source.parent.resolve() == folder.resolve() for source in sources):
+            raise UsageError(
+                "pictures come from this folder", where=str(folder), expected="another folder for --annotate"
+            )
+        self._folder = folder
+        self._names: set[str] = set()
+
+    def add(self, source: Path, image: Image, answers: Sequence[Answer]) -> None:
+        """One picture. OstiaryError when it cannot be written."""
+        done, data = cv2.imencode(".jpg", annotated(image, [_mark(answer) for answer in answers]))
+        path = self._folder / self._free_name(source.stem)
+        try:
+            # By Python: OpenCV takes no name that is not UTF-8.
+            path.write_bytes(data.tobytes() if done else b"")
+        except OSError as error:
+            raise OstiaryError(f"cannot be written ({error.strerror})", where=str(path)) from error
+
+    def _free_name(self, stem: str) -> str:
+        tries = (f"{stem}.jpg", *(f"{stem}-{number}.jpg" for number in range(2, len(self._names) + 3)))
+        name = next(name for name in tries if name not in self._names)
+        self._names.add(name)
+        return name
+
+
+def _mark(answer: Answer) -> Mark:
+    reading, match, passes = answer
+    name = match.identity.name if passes and match.identity is not None else "unknown"
+    text = f"{name} {match.similarity:.2f}" if match.identity is not None else name
+    return Mark(reading.detection.box, text, KNOWN if passes else UNKNOWN)

@@ -27,6 +27,28 @@ exit codes: 0 clean, 2 configuration or usage, 3 camera or broker unavailable, 4
 1 anything else. Documentation: docs/ in the source, and docs/troubleshooting.md by error message."""
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Leaves texts as they are written, and gives the names of commands the room that they need."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        """Argparse does not count that commands are indented once more than options."""
+        super().add_argument(action)
+        if action.nargs == argparse.PARSER:
+            self._action_max_length += self._indent_increment
+
+
+def _port(text: str) -> int:
+    if text.isdecimal() and 1 <= int(text) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r}; expected a port from 1 to 65535")
+
+
+def _count(text: str) -> int:
+    if text.isdecimal() and 1 <= int(text) <= 1_000_000:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number of at least 1")
+
+
 def _command(module: str, function: str = "run") -> Callable[[argparse.Namespace], int]:
     def call(args: argparse.Namespace) -> int:
         return int(getattr(importlib.import_module(f"edge.cli.{module}"), function)(args))
@@ -46,21 +68,22 @@ class _Commands:
         epilog = texts.pop("epilog", None)
         parser = self._group.add_parser(
             name, help=help_, description=texts.pop("description", help_), epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Help,
         )  # fmt: skip
         parser.set_defaults(run=run, parser=parser)
         return parser
 
 
-def _files(parser: argparse.ArgumentParser, *, gallery: bool = True) -> None:
+def _files(parser: argparse.ArgumentParser, *, bundle: bool = True, gallery: bool = True) -> None:
     group = parser.add_argument_group("files")
     group.add_argument("--config", type=Path, metavar="FILE", help="ostiary.yaml (default: see docs/configuration.md)")
-    group.add_argument(
-        "--bundle",
-        type=Path,
-        metavar="DIR",
-        help="bundle to use (default: the configuration's, else the package's own)",
-    )
+    if bundle:
+        group.add_argument(
+            "--bundle",
+            type=Path,
+            metavar="DIR",
+            help="bundle to use (default: the configuration's, else the package's own)",
+        )
     if gallery:
         group.add_argument(
             "--gallery",
@@ -76,9 +99,7 @@ def _json(parser: argparse.ArgumentParser) -> None:
 
 def make_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    parser = argparse.ArgumentParser(
-        prog="ostiary", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog="ostiary", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=_Help)
     parser.add_argument("--version", action="version", version=f"ostiary {__version__}")
     parser.set_defaults(run=None, parser=parser)
     commands = _Commands(parser)
@@ -108,6 +129,7 @@ def _add_daemon(commands: _Commands) -> None:
         "--camera", metavar="URI", help="live instead of a clip: 0, v4l2:/dev/video0, rtsp://..., picamera2:"
     )
     demo.add_argument("--picture", type=Path, metavar="FILE", help="with --camera: enrol this portrait of yours first")
+    demo.add_argument("--bundle", type=Path, metavar="DIR", help="bundle to use (default: the package's own)")
     demo.add_argument(
         "-o", "--output", type=Path, default=Path("demo-output"), metavar="DIR", help="default: demo-output"
     )
@@ -115,10 +137,10 @@ def _add_daemon(commands: _Commands) -> None:
         "watch", _command("watch"), "a readable live view of a broker's events",
         epilog="examples:\n  ostiary watch --host homeassistant.local\n  ostiary watch --json | jq .identity.name",
     )  # fmt: skip
-    _files(watch, gallery=False)
+    _files(watch, bundle=False, gallery=False)
     watch.add_argument("--host", metavar="NAME", help="instead of the configuration's mqtt.host")
-    watch.add_argument("--port", type=int, metavar="N", help="instead of the configuration's mqtt.port")
-    watch.add_argument("--count", type=int, metavar="N", help="stop after so many events")
+    watch.add_argument("--port", type=_port, metavar="N", help="instead of the configuration's mqtt.port")
+    watch.add_argument("--count", type=_count, metavar="N", help="stop after so many events")
     _json(watch)
 
 
@@ -138,7 +160,9 @@ def _add_people(commands: _Commands) -> None:
     who.add_argument("--valid-from", metavar="WHEN", help="not recognized before: 2026-01-31 or 2026-01-31T08:00:00Z")
     who.add_argument("--valid-until", metavar="WHEN", help="not recognized from then on")
     enroll.add_argument("--camera", metavar="URI", help="take pictures from a live source instead")
-    enroll.add_argument("--count", type=int, default=5, metavar="N", help="with --camera: pictures to take (default 5)")
+    enroll.add_argument(
+        "--count", type=_count, default=5, metavar="N", help="with --camera: pictures to take (default 5)"
+    )
     enroll.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="pictures, or folders of pictures")
     _json(enroll)
     _add_gallery(commands)
@@ -164,7 +188,7 @@ def _add_gallery(commands: _Commands) -> None:
         if name in {"show", "set", "remove"}:
             parser.add_argument("who", metavar="WHO", help="id or name")
         if name in {"export", "import"}:
-            parser.add_argument("file", type=Path, metavar="FILE")
+            parser.add_argument("file", type=Path, metavar="FILE", help="the export")
         if name in _GALLERY_OPTIONS:
             _GALLERY_OPTIONS[name](parser)
 
@@ -208,11 +232,14 @@ def _add_pictures(commands: _Commands) -> None:
         "--annotate", type=Path, metavar="DIR", help="write the pictures with boxes and names into this folder"
     )
     identify.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="pictures, or folders of pictures")
-    verify = commands.add("verify", _command("verify"), "are these two pictures of one person?")
+    verify = commands.add(
+        "verify", _command("verify"), "are these two pictures of one person?",
+        epilog="exit 0 whatever the answer is, 1 when a picture cannot be read or has no face.",
+    )  # fmt: skip
     _files(verify, gallery=False)
     _json(verify)
-    verify.add_argument("a", type=Path, metavar="A")
-    verify.add_argument("b", type=Path, metavar="B")
+    verify.add_argument("a", type=Path, metavar="A", help="a picture; of several faces the largest counts")
+    verify.add_argument("b", type=Path, metavar="B", help="another one")
 
 
 def _add_tools(commands: _Commands) -> None:

@@ -8,6 +8,8 @@ import logging
 import os
 import signal
 import sys
+import tempfile
+from pathlib import Path
 from types import FrameType
 
 from edge.cli.common import settings_of
@@ -20,10 +22,21 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args)
     if args.camera is not None:
         settings = dataclasses.replace(settings, camera=dataclasses.replace(settings.camera, uri=args.camera))
-    if args.no_mqtt:
-        settings = dataclasses.replace(settings, mqtt=dataclasses.replace(settings.mqtt, enabled=False))
     start_logging(settings)
-    daemon = Daemon(settings, Options(annotate=args.annotate, write_event=_print_line if args.no_mqtt else None))
+    if not args.no_mqtt:
+        return _run(settings, Options(annotate=args.annotate))
+    # A trial takes no sequence numbers from the box's own events, and may run beside the daemon.
+    with tempfile.TemporaryDirectory(prefix="ostiary-") as folder:
+        settings = dataclasses.replace(
+            settings,
+            mqtt=dataclasses.replace(settings.mqtt, enabled=False),
+            outbox=dataclasses.replace(settings.outbox, file=Path(folder) / "outbox.sqlite"),
+        )
+        return _run(settings, Options(annotate=args.annotate, write_event=_print_line))
+
+
+def _run(settings: Settings, options: Options) -> int:
+    daemon = Daemon(settings, options)
 
     def stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature is the signal module's
         daemon.stop()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edge.cli.common import print_json, settings_of
+from edge.cli.common import complain, print_json, settings_of, shown
 from edge.datatypes import Embedding
 from edge.errors import PictureError
 from edge.pictures import read_picture
-from edge.reader import FaceReader, load_models
+from edge.reader import PictureReader, load_models
 
 
 def run(args: argparse.Namespace) -> int:
@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> int:
     models = load_models(settings)
     point = settings.decide.operating_point
     threshold = models.bundle.operating_point(point).threshold
-    reader = FaceReader(models)
+    reader = PictureReader(models)
     similarity = _largest_face(reader, args.a).similarity(_largest_face(reader, args.b))
     is_match = similarity >= threshold
     if args.json:
@@ -35,8 +35,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _largest_face(reader: FaceReader, path: Path) -> Embedding:
+def _largest_face(reader: PictureReader, path: Path) -> Embedding:
     faces = reader.faces(read_picture(path))
+    if len(faces) > 1:
+        complain(f"{shown(str(path))}: {len(faces)} faces; the largest one counts")
     if not faces:
         raise PictureError(
             "no face found", where=str(path), expected="a picture with a face", hint="Try a larger or sharper one."

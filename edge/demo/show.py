@@ -28,7 +28,7 @@ from edge.gallery import open_gallery
 from edge.paths import gallery_file
 from edge.pictures import read_picture
 from edge.pipeline import thresholds_of
-from edge.reader import FaceReader, load_models
+from edge.reader import PictureReader, load_models
 
 LINGER_S = 0.5
 """The last messages are on their way when the daemon has ended."""
@@ -132,7 +132,7 @@ def enrol(settings: Settings, name: str, picture: Path) -> EnrolmentResult:
     with open_gallery(
         gallery_file(settings), embedder_id=spec.embedder_id, embedding_length=spec.embedding_length
     ) as gallery:
-        result = enrol_pictures(gallery, name, pictures, FaceReader(models), settings.enrol, threshold=threshold)
+        result = enrol_pictures(gallery, name, pictures, PictureReader(models), settings.enrol, threshold=threshold)
     if result.identity is None:
         raise OstiaryError(result.refused[0].message, where=str(picture))
     return result
