@@ -126,7 +126,9 @@ class Decider:
         if quality < self._settings.min_quality:
             return False
         fused = known.fused
-        if fused is not None and float(fused @ embedding.vector) < self._thresholds.same_person:
+        # After a recognition doubt is cheap: it costs one more decision, and a look-alike cannot stand in unnoticed.
+        least = self._thresholds.recognized if known.announced == "recognized" else self._thresholds.same_person
+        if fused is not None and float(fused @ embedding.vector) < least:
             known.contradictions += 1
             return known.contradictions >= CONTRADICTIONS
         known.contradictions = 0

@@ -95,7 +95,7 @@ class Loop:
         except (OstiaryError, BrokenPipeError):
             # Nobody reads our events any more: that is no fault of the frame.
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged, counted, and borne only so often
             # The one broad catch: a frame that breaks a stage must not end the daemon, but a broken stage must.
             self._note_fault("frame %d failed", frame.index, exc_info=True)
         else:

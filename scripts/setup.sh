@@ -34,9 +34,9 @@ make_venv() {
     fi
     for lock in "$@"; do
         # The portraits' packages are wanted for one picture each: not for all that they depend on.
-        "$folder/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$lock"
+        "$folder/bin/pip" install -qq --disable-pip-version-check --no-deps --require-hashes -r "$lock"
     done
-    "$folder/bin/pip" install --quiet --disable-pip-version-check --no-deps --editable .
+    "$folder/bin/pip" install -qq --disable-pip-version-check --no-deps --editable .
     echo "$stamp" > "$folder/.stamp"
 }
 

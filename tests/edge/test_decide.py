@@ -249,6 +249,17 @@ def test_somebody_else_steps_in() -> None:
     assert told(door.watch(track, 1, BOB_FACE)) == [(pytest.approx(1.6), "recognized", "Bob")]
 
 
+@pytest.mark.parametrize(("is_recognized", "taken_over"), [(True, True), (False, False)])
+def test_a_look_alike_is_let_pass_only_before_a_recognition(is_recognized: bool, taken_over: bool) -> None:  # noqa: FBT001
+    # Above same_person (0.4), under the operating point (0.6).
+    look_alike = embedding(0.5, 0, -math.sqrt(0.75))
+    door = Door()
+    track = door.visitor()
+    door.watch(track, 1, embedding(1, 0, 0), may_recognize=is_recognized)
+    observed = [door.decider.observe(track, look_alike, 0.8, number) for number in range(CONTRADICTIONS)]
+    assert observed[-1] is taken_over
+
+
 def test_one_odd_frame_is_nobody_else() -> None:
     door = Door()
     track = door.visitor()

@@ -170,7 +170,7 @@ def test_faults_far_apart_are_borne() -> None:
 
 def test_a_network_that_fails_on_one_face_does_not_turn_the_daemon_off(caplog: pytest.LogCaptureFixture) -> None:
     house = House(detector=FaultyDetector({1}, ModelError))
-    run = Run(visit(8), house).start()
+    Run(visit(8), house).start()
     assert (house.health.counters["frames_failed"], house.health.counters["frames"]) == (1, 7)
     assert "frame 1 failed: a broken frame" in caplog.text
     assert "Traceback" not in caplog.text
