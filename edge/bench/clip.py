@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,22 +17,17 @@ import cv2
 import numpy as np
 
 from edge.align import align, template_named
-from edge.bundle import load_bundle
+from edge.bench.plain import PlainLoop
 from edge.capture import open_source
 from edge.config.settings import Settings
 from edge.datatypes import Detection, Event, Frame, Identity, Image
-from edge.detect import make_detector
-from edge.embed import make_embedder
 from edge.errors import OstiaryError
 from edge.gallery import Index, Member
 from edge.health import Health
 from edge.interfaces import Embedder
 from edge.pipeline import Parts, Pipeline, context_of, thresholds_of
-from edge.quality import assess, estimate
-from edge.reader import Models, load_models
-
-MIN_SIGHTINGS = 3
-"""So many frames of the plain loop must name somebody, as the pipeline wants as many to agree."""
+from edge.quality import estimate
+from edge.reader import load_models
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,49 +57,6 @@ class _Collected:
 
     def publish(self, event: Event) -> None:
         self.events.append(event)
-
-
-class PlainLoop:
-    """Full-frame detection, every face embedded, every face looked up."""
-
-    def __init__(self, settings: Settings, bundle: Path | None) -> None:
-        loaded = load_bundle(bundle or settings.bundle)
-        # As wide as the frame, whatever it is.
-        full = dataclasses.replace(settings.detect, width_px=4096)
-        self.models = Models(loaded, make_detector(loaded, full), make_embedder(loaded, settings.runtime))
-        self._template = template_named(self.models.embedder.template)
-        self._threshold = thresholds_of(loaded, settings.decide.operating_point).recognized
-        self._index: Index | None = None
-        self._named: Counter[str] = Counter()
-        self.faces = 0
-
-    def enrol(self, index: Index) -> None:
-        """Whom to look for."""
-        self._index = index
-
-    def take(self, image: Image) -> None:
-        """One frame."""
-        found = self.models.detector.detect(image)
-        faces = [align(image, detection, self._template) for detection in found]
-        for embedding in self.models.embedder.embed(faces):
-            match = self._index.search(embedding.vector) if self._index is not None else None
-            if match is not None and match.identity is not None and match.similarity >= self._threshold:
-                self._named[match.identity.name] += 1
-        self.faces += len(found)
-
-    def enrollable(self, image: Image, min_quality: float) -> list[Detection]:
-        """Faces good enough to decide by; of boxes that touch only the surest, lest one person is enrolled as two."""
-        kept: list[Detection] = []
-        for face in self.models.detector.detect(image):
-            is_good = assess(face, align(image, face, self._template)).score >= min_quality
-            if is_good and all(face.box.iou(other.box) < 0.05 for other in kept):
-                kept.append(face)
-        return kept
-
-    @property
-    def people(self) -> list[str]:
-        """Who was named in enough frames."""
-        return sorted(name for name, count in self._named.items() if count >= MIN_SIGHTINGS)
 
 
 def frames_of(clip: Path, settings: Settings) -> Iterator[Frame]:
@@ -153,7 +104,7 @@ def _round(
     clip: Path, settings: Settings, plain_bundle: Path | None, chosen: Frame, faces: list[Detection]
 ) -> Comparison:
     plain = PlainLoop(settings, plain_bundle)
-    plain.enrol(index_of(plain.models.embedder, chosen.image, faces))
+    plain.enrol(index_of(plain.embedder, chosen.image, faces))
     models, sink, health = load_models(settings), _Collected(), Health()
     parts = Parts(models.detector, models.embedder, index_of(models.embedder, chosen.image, faces), sink)
     thresholds = thresholds_of(models.bundle, settings.decide.operating_point)

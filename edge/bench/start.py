@@ -54,20 +54,20 @@ def measure(*, clip: Path | None = None, bundle: Path | None = None) -> Start:
 
 
 def _run(command: list[str]) -> Start:
-    started = time.perf_counter()
-    process = subprocess.Popen(  # noqa: S603 - our own program
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    started, ready_s = time.perf_counter(), 0.0
     samples: list[tuple[int, int]] = []
-    watcher = threading.Thread(target=_watch_memory, args=(process, samples), daemon=True)
-    watcher.start()
-    ready_s, lines = 0.0, []
-    for line in process.stderr or ():
-        lines.append(line)
-        if not ready_s and " ready in " in line:
-            ready_s = time.perf_counter() - started
-    process.wait(TIMEOUT_S)
-    watcher.join(1)
+    lines: list[str] = []
+    with subprocess.Popen(  # noqa: S603 - our own program
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        watcher = threading.Thread(target=_watch_memory, args=(process, samples), daemon=True)
+        watcher.start()
+        for line in process.stderr or ():
+            lines.append(line)
+            if not ready_s and " ready in " in line:
+                ready_s = time.perf_counter() - started
+        process.wait(TIMEOUT_S)
+        watcher.join(1)
     if process.returncode or not ready_s or not samples:
         raise OstiaryError("the daemon did not run: " + "".join(lines[-3:]).strip(), where=" ".join(command))
     now, peak = zip(*samples[len(samples) // 2 :], strict=True)
