@@ -120,7 +120,7 @@ class Daemon:
     def _tell_ready(self, models: Models, index: LiveIndex, took_s: float) -> None:
         manifest = models.bundle.manifest
         log.info(
-            "ready in %.2f s: bundle %s, %d embeddings enrolled, camera %s",
+            "ready in %.2f s: bundle %s, embeddings enrolled: %d, camera %s",
             took_s, manifest.bundle_id, len(index.index), self._settings.camera.name,
         )  # fmt: skip
         if len(index.index) == 0:
@@ -133,6 +133,7 @@ class Daemon:
         counters = getattr(self._source, "counters", {})
         self._health.counters["gallery_damaged_embeddings"] = index.index.refused_rows
         self._health.counters["gallery_unreadable"] = int(bool(index.problem))
+        self._health.counters["detections_dropped"] = models.detector.dropped
         return {
             "gallery_revision": index.revision,
             "bundle_id": manifest.bundle_id,

@@ -10,10 +10,10 @@ from edge.align import align, template_named
 from edge.bundle import Bundle, load_bundle
 from edge.config.settings import Settings
 from edge.datatypes import Image, ReadFace
-from edge.detect import make_detector
+from edge.detect import Pyramid, make_detector
 from edge.embed import make_embedder
 from edge.errors import BundleError
-from edge.interfaces import Detector, Embedder
+from edge.interfaces import Embedder
 from edge.quality import assess
 
 
@@ -22,7 +22,7 @@ class Models:
     """A bundle's networks, loaded and checked."""
 
     bundle: Bundle
-    detector: Detector
+    detector: Pyramid
     embedder: Embedder
 
 
