@@ -234,9 +234,10 @@ def _add_pictures(commands: _Commands) -> None:
     identify.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="pictures, or folders of pictures")
     verify = commands.add(
         "verify", _command("verify"), "are these two pictures of one person?",
-        epilog="exit 0 whatever the answer is, 1 when a picture cannot be read or has no face.",
+        epilog="exit 0 whatever the answer is, 1 when a picture cannot be read or has no face.\n"
+        "--gallery is taken as everywhere, so that scripts may give it always; two pictures need none.",
     )  # fmt: skip
-    _files(verify, gallery=False)
+    _files(verify)
     _json(verify)
     verify.add_argument("a", type=Path, metavar="A", help="a picture; of several faces the largest counts")
     verify.add_argument("b", type=Path, metavar="B", help="another one")
