@@ -14,6 +14,7 @@ from edge.config import Settings
 from edge.errors import UsageError
 
 DEFAULT = ("stages", "gallery", "start")
+TERMINAL_COLUMNS = 100
 
 
 def run(args: argparse.Namespace) -> int:
@@ -80,9 +81,17 @@ _TITLES = {
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    for row in rows:
-        cells = [f"{name} {_shown(name, value)}" for name, value in row.items() if not isinstance(value, dict)]
-        print("  " + "  ".join(cells))
+    """A line a row where that fits a terminal; else a paragraph a row."""
+    cells = [{name: _shown(name, value) for name, value in row.items() if not isinstance(value, dict)} for row in rows]
+    widths = {name: max(len(name), *(len(row[name]) for row in cells)) for name in cells[0]}
+    if sum(widths.values()) + 2 * len(widths) <= TERMINAL_COLUMNS:
+        print("  " + "  ".join(name.rjust(width) for name, width in widths.items()))
+        for row in cells:
+            print("  " + "  ".join(row[name].rjust(width) for name, width in widths.items()))
+        return
+    longest = max(len(name) for name in widths)
+    for row in cells:
+        print("\n".join(f"  {name:<{longest}}  {text}" for name, text in row.items()) + "\n")
 
 
 def _shown(name: str, value: Any) -> str:
