@@ -26,7 +26,7 @@ from tests.support.rtsp_server import RtspServer
 
 SIZE = (160, 120)
 FRAMES = 12
-FAST = LiveOptions(open_s=10.0, backoff=BackoffPlan(first_s=0.02, cap_s=0.1))
+FAST = LiveOptions(open_s=20.0, wait_s=20.0, backoff=BackoffPlan(first_s=0.02, cap_s=0.1))
 
 
 @dataclass(frozen=True, slots=True)
