@@ -27,7 +27,7 @@ make_venv() {
     stamp=$(cat pyproject.toml "$@" | sha256sum)
     if [ "$(cat "$folder/.stamp" 2>/dev/null)" = "$stamp" ]; then return; fi
     say "installing into $folder ($("$python" --version))"
-    if ! "$python" -m venv --clear "$folder" 2>/dev/null; then
+    if ! "$python" -m venv --clear "$folder" >/dev/null 2>&1; then
         [ "$(id -u)" = 0 ] || { echo "Python's venv module is missing: apt install python3-venv" >&2; exit 2; }
         apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null
         "$python" -m venv --clear "$folder"
