@@ -121,7 +121,7 @@ def _add_daemon(commands: _Commands) -> None:
     run.add_argument("--no-mqtt", action="store_true", help="print events as JSON lines instead of publishing them")
     run.add_argument("--annotate", type=Path, metavar="FILE", help="also write what was seen to a .mp4 or .avi file")
     demo = commands.add(
-        "demo", _command("demo"), "see it work: an enrolled and an unknown visitor come to a door",
+        "demo", _command("demo"), "see it work: two visitors come to a door, one is enrolled",
         description="Enrols one person, makes a clip of two visitors, runs the real daemon on it against a broker of its own,\n"
         "prints the events as a subscriber receives them, and leaves a contact sheet and a video.",
     )  # fmt: skip
