@@ -112,7 +112,7 @@ class Decider:
     def wants(self, track: Track, now_ns: int) -> bool:
         """Whether embedding this track's face now could teach something."""
         known = self.evidence(track)
-        if known.announced is not None:
+        if known.announced is not None and not known.contradictions:
             interval = self._settings.recheck_s
         else:
             interval = self._settings.embed_interval_s * (4 if known.embedded >= SLOWER_AFTER else 1)

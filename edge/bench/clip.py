@@ -46,6 +46,8 @@ class Comparison:
     enrolled: int
     plain_people: list[str]
     pipeline_people: list[str]
+    disputed: list[str]
+    """Those of pipeline_people whom the plain loop does not see at that place of that frame."""
     stages_ms: dict[str, dict[str, float]]
 
 
@@ -111,15 +113,18 @@ def _round(
     pipeline = Pipeline(parts, settings, thresholds, context_of(settings, models.bundle), health)
     plain_ms: list[float] = []
     pipeline_ms: list[float] = []
+    disputed: list[str] = []
     for frame in frames_of(clip, settings):
         if frame.index == chosen.index:
             continue
         start = time.process_time()
         plain.take(frame.image)
         middle = time.process_time()
-        pipeline.process(frame)
+        result = pipeline.process(frame)
         plain_ms.append((middle - start) * 1e3)
         pipeline_ms.append((time.process_time() - middle) * 1e3)
+        named = [(made.box, made.identity.name) for made in result.decisions if made.identity is not None]
+        disputed += [name for box, name in named if not plain.would_say(box, name)]
     pipeline.finish()
     count = len(plain_ms)
     people = {event.decision.identity.name for event in sink.events if event.decision.identity is not None}
@@ -127,5 +132,6 @@ def _round(
         frames=count, plain_ms=round(float(np.median(plain_ms)), 2), pipeline_ms=round(float(np.median(pipeline_ms)), 2),
         ratio=round(sum(pipeline_ms) / sum(plain_ms), 4), plain_faces=round(plain.faces / count, 2),
         pipeline_faces=round(health.counters["faces"] / count, 2), embeddings=round(health.counters["embeddings"] / count, 2),
-        enrolled=len(faces), plain_people=plain.people, pipeline_people=sorted(people), stages_ms=health.timings.summary(),
+        enrolled=len(faces), plain_people=plain.people, pipeline_people=sorted(people), disputed=sorted(disputed),
+        stages_ms=health.timings.summary(),
     )  # fmt: skip

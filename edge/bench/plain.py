@@ -22,6 +22,10 @@ from edge.quality import assess
 MIN_SIGHTINGS = 3
 """So many frames must name somebody, as the pipeline wants as many to agree."""
 MAX_FACES = 5000
+SURE = 0.85
+"""A face that the detector itself doubts is nobody to enrol: half hidden, or no face at all."""
+SAME_PLACE = 0.3
+"""Overlap (IoU) of one face's boxes, found at two sizes of the picture."""
 
 
 class PlainLoop:
@@ -43,6 +47,8 @@ class PlainLoop:
         self._index: Index | None = None
         self._named: Counter[str] = Counter()
         self.faces = 0
+        self.nearest: list[tuple[Box, str]] = []
+        """Of the newest frame: each face's place, and whom it is nearest to."""
 
     def enrol(self, index: Index) -> None:
         """Whom to look for."""
@@ -52,11 +58,19 @@ class PlainLoop:
         """One BGR uint8 frame."""
         found = self.detect(image)
         faces = [align(image, detection, self._template) for detection in found]
-        for embedding in self.embedder.embed(faces):
+        self.nearest = []
+        for detection, embedding in zip(found, self.embedder.embed(faces), strict=True):
             match = self._index.search(embedding.vector) if self._index is not None else None
-            if match is not None and match.identity is not None and match.similarity >= self._threshold:
+            if match is None or match.identity is None:
+                continue
+            self.nearest.append((detection.box, match.identity.name))
+            if match.similarity >= self._threshold:
                 self._named[match.identity.name] += 1
         self.faces += len(found)
+
+    def would_say(self, box: Box, name: str) -> bool:
+        """Whether the face at this place of the newest frame is nearest to that person for the plain loop, too."""
+        return any(place.iou(box) > SAME_PLACE and who == name for place, who in self.nearest)
 
     def detect(self, image: Image) -> list[Detection]:
         """Faces in the frame at its own size."""
@@ -68,7 +82,8 @@ class PlainLoop:
         """Faces good enough to decide by; of boxes that touch only the surest, lest one person is enrolled as two."""
         kept: list[Detection] = []
         for face in self.detect(image):
-            is_good = assess(face, align(image, face, self._template)).score >= min_quality
+            quality = assess(face, align(image, face, self._template))
+            is_good = quality.score >= min_quality and quality.confidence >= SURE
             if is_good and all(face.box.iou(other.box) < 0.05 for other in kept):
                 kept.append(face)
         return kept

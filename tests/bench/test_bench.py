@@ -61,6 +61,7 @@ def test_both_loops_see_the_same_frames_and_name_the_same_person(visit: Path) ->
     assert row.frames == 15 + 20 + 15 - 1, "the frame of the enrolment takes part in neither"
     assert row.plain_people == row.pipeline_people == ["person 1"]
     assert row.enrolled == 1
+    assert row.disputed == []
     assert 0 < row.embeddings < row.plain_faces
     assert row.ratio == pytest.approx(row.pipeline_ms / row.plain_ms, rel=0.9)
     assert {"detect", "align", "embed", "match", "decide"} <= set(row.stages_ms)
@@ -70,6 +71,16 @@ def test_a_clip_without_people_is_refused(tmp_path: Path) -> None:
     write_clip(tmp_path / "empty.avi", [])
     with pytest.raises(OstiaryError, match="no face in any frame"):
         clip.measure(tmp_path / "empty.avi", Settings(), plain_bundle=None, rounds=1)
+
+
+def test_the_plain_loop_disputes_a_name_at_another_place(hopper: Image) -> None:
+    plain = PlainLoop(Settings(), None)
+    (found,) = plain.enrollable(hopper, 0.3)
+    plain.enrol(clip.index_of(plain.embedder, hopper, [found]))
+    plain.take(hopper)
+    assert plain.would_say(found.box, "person 1")
+    assert not plain.would_say(found.box, "person 2")
+    assert not plain.would_say(found.box.shifted(found.box.width, 0), "person 1")
 
 
 def test_the_plain_loop_wants_yunet(tmp_path: Path) -> None:

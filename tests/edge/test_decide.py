@@ -306,15 +306,23 @@ def test_nobody_is_recognized_who_has_been_removed_meanwhile() -> None:
 
 
 @pytest.mark.parametrize(
-    ("embedded", "announced", "interval_s"), [(1, None, 0.5), (SLOWER_AFTER, None, 2.0), (1, "recognized", 3.0)]
+    ("embedded", "announced", "contradictions", "interval_s"),
+    [
+        (1, None, 0, 0.5),
+        (SLOWER_AFTER, None, 0, 2.0),
+        (1, "recognized", 0, 3.0),
+        # Somebody else may have stepped in: that cannot wait.
+        (1, "recognized", 1, 0.5),
+    ],
 )
-def test_how_often_a_face_is_looked_at(embedded: int, announced: Any, interval_s: float) -> None:
+def test_how_often_a_face_is_looked_at(embedded: int, announced: Any, contradictions: int, interval_s: float) -> None:
     door = Door(Decide(embed_interval_s=0.5, recheck_s=3.0))
     track = door.visitor()
     assert door.decider.wants(track, 0)
     for _ in range(embedded):
         door.decider.observe(track, ADA_FACE, 0.1, SECOND)
     door.decider.evidence(track).announced = announced
+    door.decider.evidence(track).contradictions = contradictions
     due = SECOND + int(interval_s * SECOND)
     assert [door.decider.wants(track, due - 1), door.decider.wants(track, due)] == [False, True]
 

@@ -17,6 +17,7 @@ from edge.errors import BundleError
 from edge.health import STAGES, Health
 from edge.pipeline import EventContext, Parts, Pipeline, context_of, thresholds_of
 from edge.timebase import now_ns
+from edge.track import Track
 from tests.support.bundles import make_bundle
 from tests.support.fakes import (
     BLUE,
@@ -158,6 +159,27 @@ def test_hopeless_faces_are_not_embedded() -> None:
     for _ in range(3):
         house.show({BLUE: face(20, 100, turn=0.55), GREEN: face(220, 100, confidence=0.1), RED: face(420, 100, 20)})
     assert house.embedder.batches == []
+
+
+@pytest.mark.parametrize(
+    ("beside_px", "confidence", "embedded"),
+    [
+        (200, 0.9, ["surer", "other"]),
+        (92, 0.9, ["surer", "other"]),
+        # More than an eighth of it lies behind the surer face, or is a part of that one's hair.
+        (80, 0.9, ["surer"]),
+        (20, 0.9, ["surer"]),
+        # Both as sure: neither is the other's shadow.
+        (80, 0.95, ["surer", "other"]),
+    ],
+)
+def test_a_face_behind_a_surer_one_teaches_nothing(beside_px: int, confidence: float, embedded: list[str]) -> None:
+    house = House(decide(embed_per_frame=5))
+    faces = {"surer": face(100, 100), "other": face(100 + beside_px, 100, confidence=confidence)}
+    tracks = [Track(number, found, 0, 0) for number, found in enumerate(faces.values())]
+    frame = make_frame(0)
+    chosen = {track.id for track in house.pipeline._choose(tracks, frame)}
+    assert [name for number, name in enumerate(faces) if number in chosen] == embedded
 
 
 def test_each_of_several_faces_gets_its_own_embedding() -> None:
