@@ -74,10 +74,12 @@ class EventQueue:
     def _next_history(self, busy: set[int], now: int) -> Handover | None:
         if now < self._history_due_ns:
             return None
+        # The youngest are skipped here, so look far enough to see past all that are in flight.
+        stored = self._outbox.pending(after=self._cursor, limit=WINDOW + 1)
+        # Only then who is young: an event that is stored between the two must not be taken for an old one.
         with self._lock:
             young = set(self._live)
-        # The youngest are skipped here, so look far enough to see past all that are in flight.
-        for pending in self._outbox.pending(after=self._cursor, limit=WINDOW + 1):
+        for pending in stored:
             if pending.seq not in busy and pending.seq not in young:
                 self._history_due_ns = now + int(1e9 / HISTORY_PER_S)
                 self._cursor = pending.seq

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from edge.datatypes import Event
-from edge.outbox import Outbox
+from edge.outbox import Outbox, Pending
 from edge.publish.queue import HISTORY_PER_S, REFUSED_PAUSE_S, WINDOW, EventQueue, Handover
 from edge.timebase import Clock
 from tests.support.events import make_event
@@ -57,6 +57,28 @@ def take_all(queue: EventQueue, first_mid: int = 1) -> list[Handover]:
         queue.sent(first_mid + len(taken), handover)
         taken.append(handover)
     return taken
+
+
+class BusyOutbox(Outbox):
+    """Something happens just as it is read."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def pending(self, *, after: int = 0, limit: int = 100) -> list[Pending]:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return super().pending(after=after, limit=limit)
+
+
+def test_an_event_that_comes_while_the_outbox_is_read_is_live(tmp_path: Path, time: FakeClock) -> None:
+    outbox = BusyOutbox(tmp_path / "o.sqlite", clock=time.clock())
+    queue = queue_on(outbox, time)
+    outbox.meanwhile = lambda: queue.put(time.event())
+    assert queue.next() is None
+    (handover,) = take_all(queue)
+    assert not handover.is_replay
+    outbox.close()
 
 
 def test_young_events_go_live_in_order_and_leave_the_disk_when_acknowledged(outbox: Outbox, time: FakeClock) -> None:
