@@ -67,7 +67,7 @@ class TfliteModel:
             _rehearse(module, path)
         log: list[str] = []
         try:
-            with _caught_stderr(log):
+            with caught_stderr(log):
                 self._interpreter: Any = _loaded(module, path, threads)
         except (ValueError, RuntimeError) as error:
             raise _refused(path, self.runtime, f"{error} {' '.join(log)}") from error
@@ -114,7 +114,7 @@ def _rehearse(module: Any, path: Path) -> None:
         # A damaged file may also send it round in circles.
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(_REHEARSAL_S)
-        with contextlib.suppress(BaseException), _caught_stderr([]):
+        with contextlib.suppress(BaseException), caught_stderr([]):
             _loaded(module, path, threads=1)
             code = 0
         os._exit(code)
@@ -157,7 +157,7 @@ def _tensor(path: Path, detail: dict[str, Any]) -> Tensor:
 
 
 @contextlib.contextmanager
-def _caught_stderr(lines: list[str]) -> Iterator[None]:
+def caught_stderr(lines: list[str]) -> Iterator[None]:
     """What C++ code writes to descriptor 2 while the block runs goes to `lines` instead of the terminal."""
     sys.stderr.flush()
     kept = os.dup(2)

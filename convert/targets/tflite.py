@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 from convert.network import Floats, Network
 from convert.targets.tensorflow_ops import Emission
 from edge.errors import MissingDependencyError, ModelError
+from edge.interpreter import caught_stderr
 
 
 def to_float(network: Network) -> bytes:
@@ -73,22 +72,9 @@ def _plain_name(name: str) -> str:
 
 def _converted(converter: Any) -> bytes:
     try:
-        with _quiet():
+        # The converter's C++ code writes its progress to descriptor 2, whatever log level is set.
+        with caught_stderr([]):
             return bytes(converter.convert())
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"TensorFlow cannot write it as TFLite ({reason})") from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The converter's C++ code writes its progress to descriptor 2, whatever log level is set."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as sink:  # noqa: PTH123  a device, not a path
-        os.dup2(sink.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)

@@ -81,7 +81,6 @@ class PicameraDevice:
         self._small_size: tuple[int, int] | None = (
             tuple(camera.camera_configuration()["lores"]["size"]) if has_small else None
         )
-        self._shot: Shot | None = None
         self._request: Any = None
 
     def advance(self) -> None:

@@ -32,8 +32,8 @@ class Worker:
         self._condition = condition
         self._pace = pace
         self._clock = clock
-        self.started_s = self.since_s = clock()
-        """`since_s`: when it last got anywhere."""
+        self.since_s = clock()
+        """When it last got anywhere."""
         self.opened_s: float | None = None
         self.silent_s = 0.0
         """How long it had got nowhere when it failed."""

@@ -103,7 +103,7 @@ def import_gallery(gallery: Gallery, path: Path, *, on_conflict: OnConflict = "m
             reader = LineReader(path, handle)
             _check_embedder(gallery, reader)
             with gallery.change() as connection:
-                return _Import(connection, gallery, on_conflict).run(reader)
+                return _Import(connection, on_conflict).run(reader)
     except OSError as error:
         raise GalleryError(
             f"cannot be read ({error.strerror})", where=str(path), expected="a gallery exported by ostiary"
@@ -123,9 +123,8 @@ def _check_embedder(gallery: Gallery, reader: LineReader) -> None:
 class _Import:
     """One import inside one transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, gallery: Gallery, on_conflict: OnConflict) -> None:
+    def __init__(self, connection: sqlite3.Connection, on_conflict: OnConflict) -> None:
         self._connection = connection
-        self._embedder_id = gallery.embedder_id
         self._on_conflict = on_conflict
         self._seen: set[str] = set()
         self._known: set[bytes] | None = None

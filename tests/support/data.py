@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 
 import pytest
+
+from edge.demo.portraits import COLLINS, HOPPER, Portrait
+from edge.errors import MissingDependencyError
 
 ROOT = Path(__file__).resolve().parents[2]
 TEST_DATA = Path(os.environ.get("OSTIARY_TEST_DATA") or ROOT.parent / "shared")
@@ -26,19 +28,18 @@ def test_data(*parts: str) -> Path:
 test_data.__test__ = False  # type: ignore[attr-defined]
 
 
-def packaged_picture(package: str, *parts: str) -> Path:
-    """A public-domain portrait that an installed package carries, found without importing the package."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        pytest.skip(f"{package} is not installed (pip install 'ostiary[demo]')")
-    return Path(spec.origin).parent.joinpath(*parts)
-
-
 def grace_hopper() -> Path:
     """One clear frontal face; 512x600, JPEG, public domain."""
-    return packaged_picture("matplotlib", "mpl-data", "sample_data", "grace_hopper.jpg")
+    return _portrait(HOPPER)
 
 
 def astronaut() -> Path:
     """Eileen Collins; 512x512, PNG, public domain."""
-    return packaged_picture("skimage", "data", "astronaut.png")
+    return _portrait(COLLINS)
+
+
+def _portrait(portrait: Portrait) -> Path:
+    try:
+        return portrait.path()
+    except MissingDependencyError as error:
+        pytest.skip(str(error))
