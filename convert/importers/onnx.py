@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from convert.network import Array, Network, Node
+from convert.network import Array, Network, Node, single
 from edge.errors import MissingDependencyError, ModelError
 
 OPERATORS = frozenset({
@@ -30,7 +31,7 @@ def read_onnx(path: Path) -> Network:
         )
     nodes = tuple(_node(raw) for raw in graph.node if raw.op_type != "Constant")
     _refuse_unknown(nodes, path)
-    network = Network(inputs[0].name, _input_shape(inputs[0], path), graph.output[0].name, nodes, constants)
+    network = single(inputs[0].name, _input_shape(inputs[0], path), graph.output[0].name, nodes, constants)
     return _without_identities(network)
 
 
@@ -82,7 +83,7 @@ def _node(raw: Any) -> Node:
     # Dropout does nothing when a network is used.
     is_dropout = raw.op_type == "Dropout"
     inputs = tuple(raw.input)[:1] if is_dropout else tuple(raw.input)
-    return Node("Identity" if is_dropout else raw.op_type, raw.name, inputs, raw.output[0], attributes)
+    return Node("Identity" if is_dropout else raw.op_type, raw.name, inputs, tuple(raw.output), attributes)
 
 
 def _plain(value: Any) -> Any:
@@ -118,5 +119,5 @@ def _without_identities(network: Network) -> Network:
         if node.op == "Identity" and not network.is_output(node.output):
             source[node.output] = inputs[0]
         else:
-            nodes.append(Node(node.op, node.name, inputs, node.output, node.attributes))
-    return Network(network.input_name, network.input_shape, network.output_name, tuple(nodes), network.constants)
+            nodes.append(replace(node, inputs=inputs))
+    return replace(network, nodes=tuple(nodes))

@@ -22,7 +22,7 @@ def fold_batch_norms(network: Network) -> Network:
         if conv is None or conv.op != "Conv" or not _is_foldable(network, conv):
             continue
         weights, bias = _folded(network, conv, norm)
-        merged = replace(conv, inputs=(conv.inputs[0], f"{conv.output}/w", f"{conv.output}/b"), output=norm.output)
+        merged = replace(conv, inputs=(conv.inputs[0], f"{conv.output}/w", f"{conv.output}/b"), outputs=norm.outputs)
         nodes = tuple(merged if node is conv else node for node in network.nodes if node is not norm)
         network = replace(network, nodes=nodes).with_constants({merged.inputs[1]: weights, merged.inputs[2]: bias})
         made_by[norm.output] = merged

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from convert.network import Network, Node
+from convert.network import Network, Node, single
 
 SIZE = 9
 Step = tuple[str, list[Any], dict[str, Any]]
@@ -26,8 +26,8 @@ def network(*steps: Step, channels: int = 3, size: int = SIZE) -> Network:
             names.append(f"c{index}_{place}")
             constants[names[-1]] = np.asarray(value)
         last = f"t{index}"
-        nodes.append(Node(op, f"node{index}", tuple(names), last, attributes))
-    return Network("image", (1, channels, size, size), last, tuple(nodes), constants)
+        nodes.append(Node(op, f"node{index}", tuple(names), (last,), attributes))
+    return single("image", (1, channels, size, size), last, tuple(nodes), constants)
 
 
 def _random(*shape: int, seed: int = 0) -> Any:

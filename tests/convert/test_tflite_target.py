@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from convert.calibrate import examples_of
-from convert.network import Network, Node
+from convert.network import Network, Node, single
 from convert.passes.fold import centre_on_a_byte, fold_batch_norms, take_out_normalisation
 from convert.targets.tflite import import_tensorflow, to_float, to_uint8
 from edge.errors import ModelError
@@ -124,7 +124,7 @@ def test_what_does_not_fit_names_its_node(made: Network, found: str) -> None:
 
 
 def test_a_network_of_constants_is_refused() -> None:
-    node = Node("Add", "node0", ("a", "b"), "c", {})
+    node = Node("Add", "node0", ("a", "b"), ("c",), {})
     constants = {name: np.zeros(1, np.float32) for name in "ab"}
     with pytest.raises(ModelError, match="both inputs are constants"):
-        to_float(Network("image", (1, 3, 9, 9), "c", (node,), constants))
+        to_float(single("image", (1, 3, 9, 9), "c", (node,), constants))

@@ -1,0 +1,61 @@
+"""The `ostiary-convert` command: one module for each subcommand, each with `add_command`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from convert.cli import default_bundle, evaluate
+from edge import __version__
+from edge.errors import EXIT_OTHER, EXIT_USAGE, OstiaryError
+
+COMMANDS = (evaluate, default_bundle)
+"""In the order in which help lists them."""
+
+EXIT_INTERRUPTED = 130
+"""128 + SIGINT, as shells have it."""
+
+_DESCRIPTION = "Makes and measures the bundles that `ostiary` runs. For a host, not for the box at the door."
+_EPILOG = """\
+examples:
+  ostiary-convert evaluate --bundle my-bundle --images lfw-deepfunneled.tar --pairs pairs.txt
+  ostiary-convert default-bundle --source weights --images lfw-deepfunneled.tar \\
+      --identities identities-train.txt --pairs pairs-evaluate.txt -o default-bundle
+
+exit codes: 0 clean, 2 usage, 4 bundle or model rejected, 1 anything else."""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    style = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="ostiary-convert", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=style
+    )
+    parser.add_argument("--version", action="version", version=f"ostiary-convert {__version__}")
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for module in COMMANDS:
+        module.add_command(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is that of edge.errors. Nobody sees a traceback for a mistake of their own."""
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    parser = make_parser()
+    args = parser.parse_args(arguments)
+    if args.run is None:
+        parser.print_help(sys.stderr)
+        return EXIT_USAGE
+    try:
+        return int(args.run(args))
+    except OstiaryError as error:
+        print(f"ostiary-convert: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"ostiary-convert: {error}", file=sys.stderr)
+        return EXIT_OTHER
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED

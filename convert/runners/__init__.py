@@ -1,0 +1,1 @@
+"""Anything that computes a network, behind one interface."""
