@@ -14,7 +14,7 @@ import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,16 +61,7 @@ class TfliteModel:
 
     def __init__(self, path: Path, *, threads: int = 1, runtime: str = "auto") -> None:
         self.path = path
-        self.runtime, module = _choose(runtime)
-        _check_identifier(path)
-        if self.runtime == "tflite-runtime":
-            _rehearse(module, path)
-        log: list[str] = []
-        try:
-            with caught_stderr(log):
-                self._interpreter: Any = _loaded(module, path, threads)
-        except (ValueError, RuntimeError) as error:
-            raise _refused(path, self.runtime, f"{error} {' '.join(log)}") from error
+        self.runtime, self._interpreter = open_interpreter(path, threads=threads, runtime=runtime)
         self.inputs = tuple(_tensor(path, detail) for detail in self._interpreter.get_input_details())
         self.outputs = tuple(_tensor(path, detail) for detail in self._interpreter.get_output_details())
         if len(self.inputs) != 1 or not self.outputs:
@@ -84,6 +75,26 @@ class TfliteModel:
         return np.asarray(self._interpreter.get_tensor(self.outputs[output].index))
 
 
+def open_interpreter(
+    path: Path, *, threads: int = 1, runtime: str = "auto", keep_tensors: bool = False
+) -> tuple[str, Any]:
+    """Name of the runtime, and its Interpreter of the file, allocated and run once; ModelError where that fails.
+
+    `keep_tensors` keeps what is between inputs and outputs, too; no delegate then takes the network, as XNNPACK shows
+    nothing of the nodes that it takes.
+    """
+    name, module = _choose(runtime)
+    _check_identifier(path)
+    if name == "tflite-runtime":
+        _rehearse(module, path)
+    log: list[str] = []
+    try:
+        with caught_stderr(log):
+            return name, _loaded(module, path, threads, keep_tensors=keep_tensors)
+    except (ValueError, RuntimeError, MemoryError) as error:
+        raise _refused(path, name, f"{error} {' '.join(log)}") from error
+
+
 def _choose(runtime: str) -> tuple[str, Any]:
     wanted = list(RUNTIMES) if runtime == "auto" else [runtime]
     for name in wanted:
@@ -94,35 +105,47 @@ def _choose(runtime: str) -> tuple[str, Any]:
     raise MissingDependencyError(package, extra=extra, purpose="the embedder")
 
 
-def _loaded(module: Any, path: Path, threads: int) -> Any:
-    interpreter = module.Interpreter(model_path=str(path), num_threads=threads)
+def _loaded(module: Any, path: Path, threads: int, *, keep_tensors: bool = False) -> Any:
+    options: dict[str, Any] = {}
+    if keep_tensors:
+        resolver = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        options = {"experimental_preserve_all_tensors": True, "experimental_op_resolver_type": resolver}
+    interpreter = module.Interpreter(model_path=str(path), num_threads=threads, **options)
     interpreter.allocate_tensors()
     interpreter.invoke()
     return interpreter
 
 
 def _rehearse(module: Any, path: Path) -> None:
-    """Load it in a forked child first: tflite-runtime 2.14 does not verify the flatbuffer, and dies of a truncated one."""
+    """tflite-runtime 2.14 does not verify the flatbuffer, and dies of a truncated one."""
+    died = rehearse(lambda: _loaded(module, path, 1))
+    if died:
+        raise _refused(path, "tflite-runtime", died)
+
+
+def rehearse(action: Callable[[], object]) -> str:
+    """Do it in a forked child first: how it ended the process ("it crashes (signal 11)"), or "" where it returned or raised.
+
+    For C++ code that a damaged file may kill.
+    """
     with warnings.catch_warnings():
         # Python 3.12 warns of a fork beside threads; the child takes no lock and leaves by _exit.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
-        code = 1
         # Its death is foreseen: no traceback on the terminal.
         faulthandler.disable()
         # A damaged file may also send it round in circles.
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(_REHEARSAL_S)
         with contextlib.suppress(BaseException), caught_stderr([]):
-            _loaded(module, path, threads=1)
-            code = 0
-        os._exit(code)
+            action()
+        os._exit(0)
     _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        said = f"no end within {_REHEARSAL_S} s" if number == signal.SIGALRM else f"it crashes (signal {number})"
-        raise _refused(path, "tflite-runtime", said)
+    if not os.WIFSIGNALED(status):
+        return ""
+    number = os.WTERMSIG(status)
+    return f"no end within {_REHEARSAL_S} s" if number == signal.SIGALRM else f"it crashes (signal {number})"
 
 
 def _check_identifier(path: Path) -> None:

@@ -7,11 +7,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from convert.cli import default_bundle, evaluate
+from convert.cli import benchmark, build, compare, default_bundle, evaluate, fetch, inspect, report
 from edge import __version__
 from edge.errors import EXIT_OTHER, EXIT_USAGE, OstiaryError
 
-COMMANDS = (evaluate, default_bundle)
+COMMANDS = (fetch, inspect, build, compare, evaluate, benchmark, report, default_bundle)
 """In the order in which help lists them."""
 
 EXIT_INTERRUPTED = 130

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from convert.network import Array, Port
 
@@ -36,3 +36,11 @@ class Runner(Protocol):
 
     def run(self, feeds: Feeds, wanted: Sequence[str] = ()) -> Outputs:
         """float32 arrays by name: the outputs, or the tensors `wanted`. ModelError where the runtime fails."""
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """A runner that can be timed without what only the converter does: turning axes, quantising, dequantising."""
+
+    def prepared(self, feeds: Feeds) -> Callable[[], object]:
+        """What a device does for one picture that is ready: hand over the input, run, take the outputs as they are."""

@@ -39,6 +39,8 @@ class Options:
     std: float = 1.0
     default_ranges: tuple[float, float] | None = None
     """Invented activation ranges of the old converter; `tflite-uint8-legacy` only."""
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Tensor -> (least, greatest) that FakeQuant nodes of the source measured in training; `tflite-uint8-legacy` only."""
     head: DetectionHead | None = None
     """Append TFLite_Detection_PostProcess; TFLite targets only."""
 

@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"nothing called {unknown[0]!r} to measure", expected=f"one of {', '.join(_MEASUREMENTS)}")
     settings = settings_of(args)
     if not args.json:
-        print(f"{platform.machine()}, {_cpu()}, {settings.runtime.threads} thread(s)")
+        print(f"{platform.machine()}, {cpu_name()}, {settings.runtime.threads} thread(s)")
     for what in args.what or DEFAULT:
         rows = _MEASUREMENTS[what](settings, args)
         if args.json:
@@ -100,7 +100,8 @@ def _shown(name: str, value: Any) -> str:
     return ", ".join(value) or "nobody" if isinstance(value, list) else str(value)
 
 
-def _cpu() -> str:
+def cpu_name() -> str:
+    """What the kernel calls the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,0 +1,200 @@
+"""`ostiary-convert build`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from convert.build.plan import EMBEDDERS, Overrides, Plan
+from convert.catalogue.recipe import FORMATS, ROLES, TARGETS, EmbedderUse, Picture
+from convert.cli.common import Subcommands
+from edge.align import TEMPLATES
+from edge.errors import EXIT_OK, UsageError
+from edge.manifest import Normalisation
+
+_ABOUT = """\
+Imports a model, rewrites and quantises it, proves every artifact beside its source on real pictures, and writes a bundle
+that `ostiary --bundle` runs, or, with --target, a folder of artifacts. SOURCE is a model of the catalogue, a recipe (.yaml),
+or a model file of any format."""
+_EPILOG = """\
+examples:
+  ostiary-convert build mobilefacenet-mxnet --source models/mobilefacenet-mxnet --calibration faces/ -o my-bundle
+  ostiary-convert build net.onnx --target tflite-uint8 --target opencv-pb --calibration faces.tar -o artifacts
+  ostiary-convert build ckpt/model.meta --input input --output embeddings --set phase_train=false \\
+      --role embedder --template facenet-160x160 --mean 127.5 --std 128 -o my-bundle"""
+
+
+def add_command(commands: Subcommands) -> None:
+    """Describe the subcommand."""
+    command = commands.add_parser(
+        "build", help="convert a model, prove it, bundle it", description=_ABOUT, epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    command.add_argument("model", metavar="SOURCE", help="name in the catalogue, recipe, or model file")
+    command.add_argument(
+        "-o", "--output", dest="folder", type=Path, required=True, metavar="DIR", help="folder to write"
+    )
+    command.add_argument("--source", type=Path, metavar="DIR", help="folder with the files of a catalogue model")
+    command.add_argument(
+        "--any-digest", action="store_true", help="take files that are not the recipe's, of the same form"
+    )
+    command.add_argument("--json", action="store_true", help="the report as one JSON object, for programs")
+    _add_results(command.add_argument_group("what to write"))
+    _add_pictures(command.add_argument_group("pictures for calibration and proof"))
+    _add_file(command.add_argument_group("a model file without a recipe"))
+    command.set_defaults(run=run)
+
+
+def _add_results(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--target", action="append", choices=(*TARGETS, "all"), default=[], help="write this artifact; repeat it"
+    )
+    group.add_argument(
+        "--embedder", choices=tuple(EMBEDDERS), default="tflite-uint8", help="form of a bundle's embedder"
+    )
+    group.add_argument("--detector", default="", metavar="NAME|DIR", help="detector of an embedder's bundle")
+    group.add_argument("--base", type=Path, metavar="DIR", help="bundle whose embedder a detector's bundle gets")
+    group.add_argument("--batch", type=_batch, default=1, metavar="N|dynamic", help="pictures in one run (default 1)")
+    group.add_argument(
+        "--post-process", action="store_true", help="append TFLite_Detection_PostProcess to TFLite artifacts of an SSD"
+    )
+    group.add_argument(
+        "--default-ranges", type=float, nargs=2, metavar=("LOW", "HIGH"),
+        help="tflite-uint8-legacy: invented range of activations that no data gives, like 0 6",
+    )  # fmt: skip
+    group.add_argument(
+        "--any-fidelity",
+        action="store_true",
+        help="write artifacts that are further from their source than they may be",
+    )
+
+
+def _add_pictures(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--calibration", type=Path, metavar="DIR|TAR|LIST", help="pictures with faces")
+    group.add_argument(
+        "--people", type=Path, metavar="FILE", help="use only these people, of pictures named NAME/NAME_0001.jpg"
+    )
+    group.add_argument("--count", type=int, default=300, metavar="N", help="pictures for calibration (default 300)")
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="which of them (default 0)")
+
+
+def _add_file(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--format", choices=FORMATS, default="", help="where the file does not tell")
+    group.add_argument("--input", action="append", default=[], metavar="NAME", help="an input; repeat it for several")
+    group.add_argument(
+        "--output-name", action="append", default=[], metavar="NAME", help="an output; repeat it for several"
+    )
+    group.add_argument(
+        "--shape",
+        action="append",
+        default=[],
+        metavar="[NAME=]1,3,112,112",
+        help="shape of an input, in the file's own layout",
+    )
+    group.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="bind a placeholder: phase_train=false"
+    )
+    group.add_argument("--architecture", default="", metavar="NAME", help="of a file that holds weights alone")
+    group.add_argument("--signature", default="", metavar="NAME", help="of a SavedModel")
+    group.add_argument("--role", choices=ROLES, default="other", help="what the network is for (default other)")
+    group.add_argument("--template", choices=tuple(TEMPLATES), help="role embedder: where a face lies in its input")
+    group.add_argument(
+        "--colour", choices=("RGB", "BGR", "GREY"), default="RGB", help="order of its channels (default RGB)"
+    )
+    group.add_argument("--mean", type=float, default=0.0, help="it expects (pixel - mean) / std")
+    group.add_argument("--std", type=float, default=1.0, help="see --mean")
+    group.add_argument(
+        "--prewhiten", action="store_true", help="it expects every picture normalised by itself, as FaceNet's"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run it; returns the exit code."""
+    from convert.build.make import build
+
+    report = build(plan_of(args), args.folder, lambda text: print(text, file=sys.stderr, flush=True))
+    if args.json:
+        print(json.dumps(report))
+    return EXIT_OK
+
+
+def plan_of(args: argparse.Namespace) -> Plan:
+    """The plan that the arguments describe. UsageError where they cannot be meant."""
+    from convert.build.plan import resolve
+    from convert.build.sample import Wish
+    from convert.pairs import read_people
+    from convert.pictures import open_any_pictures
+
+    if args.count < 1 or args.std <= 0:
+        raise UsageError(f"--count {args.count} --std {args.std:g}", expected="numbers above 0")
+    store = open_any_pictures(args.calibration) if args.calibration else None
+    people = read_people(args.people) if args.people else None
+    name, recipe, folder = resolve(args.model, args.source, _overrides(args), any_digest=args.any_digest)
+    targets = tuple(recipe.targets) if "all" in args.target else tuple(dict.fromkeys(args.target))
+    return Plan(
+        name=name,
+        recipe=recipe,
+        folder=folder,
+        wish=Wish(store, people, args.count, max(1, min(100, args.count)), args.seed),
+        targets=targets,
+        embedder=args.embedder,
+        detector=args.detector,
+        base=args.base,
+        batch=args.batch,
+        default_ranges=tuple(args.default_ranges) if args.default_ranges else None,
+        post_process=args.post_process,
+        check_tolerance=not args.any_fidelity,
+    )
+
+
+def _overrides(args: argparse.Namespace) -> Overrides:
+    normalisation = Normalisation("prewhiten") if args.prewhiten else Normalisation("fixed", args.mean, args.std)
+    embedder = None
+    if args.role == "embedder":
+        if args.template is None or args.colour == "GREY":
+            raise UsageError(
+                "an embedder without its alignment",
+                expected=f"--template {'|'.join(TEMPLATES)} and --colour RGB or BGR",
+            )
+        embedder = EmbedderUse(Path(args.model).stem[:40], args.template, args.colour, normalisation)
+    return Overrides(
+        inputs=tuple(args.input),
+        outputs=tuple(args.output_name),
+        shapes=dict(map(parse_shape, args.shape)),
+        architecture=args.architecture,
+        signature=args.signature,
+        constants=dict(map(_constant, args.set)),
+        source_format=args.format,
+        role=args.role,
+        embedder=embedder,
+        picture=Picture(args.colour, normalisation),
+    )
+
+
+def _batch(text: str) -> int | None:
+    if text == "dynamic":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number above 0, or dynamic")
+    return int(text)
+
+
+def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """NAME=1,3,112,112 -> (NAME, sizes); without a name it is of the only input. UsageError for anything else."""
+    name, _, sizes = text.rpartition("=")
+    try:
+        return name, tuple(int(size) for size in sizes.split(","))
+    except ValueError as error:
+        raise UsageError(f"--shape {text!r}", expected="sizes like 1,3,112,112, or NAME=1,3,112,112") from error
+
+
+def _constant(text: str) -> tuple[str, bool | float]:
+    name, _, value = text.partition("=")
+    words: dict[str, Any] = {"true": True, "false": False}
+    try:
+        return name, words[value.lower()] if value.lower() in words else float(value)
+    except ValueError as error:
+        raise UsageError(f"--set {text!r}", expected="NAME=true, NAME=false or NAME=NUMBER") from error
