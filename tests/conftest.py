@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 
 import cv2
 import hypothesis
+import numpy as np
 import pytest
 
 from edge.datatypes import Image
@@ -27,6 +29,23 @@ def hopper() -> Image:
 def collins() -> Image:
     """Portrait of another person, BGR uint8."""
     return _read(data.astronaut())
+
+
+@pytest.fixture(scope="session")
+def lfw() -> list[Image]:
+    """50 pictures of 250x250 with one face in the middle."""
+    pictures = []
+    with tarfile.open(data.test_data("data", "lfw", "lfw-deepfunneled.tar")) as archive:
+        for number, member in enumerate(item for item in archive if item.name.endswith(".jpg")):
+            if number % 37 == 0:
+                content = archive.extractfile(member)
+                assert content is not None
+                image = cv2.imdecode(np.frombuffer(content.read(), np.uint8), cv2.IMREAD_COLOR)
+                assert image is not None
+                pictures.append(image)
+            if len(pictures) == 50:
+                break
+    return pictures
 
 
 def _read(path: Path) -> Image:

@@ -7,46 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from convert.network import Floats, Network, Node
+from convert.network import Network, Node
+from convert.passes.affine import BATCH_NORM, bias_of, fold_affine
 
 
 def fold_batch_norms(network: Network) -> Network:
-    """Fold each BatchNormalization into the convolution right before it (Ioffe and Szegedy 2015, inference form).
+    """Fold each BatchNormalization into the layer right before it (Ioffe and Szegedy 2015, inference form).
 
     gamma (conv(x) - mean) / sqrt(var + epsilon) + beta is the convolution with weights gamma / sqrt(var + epsilon) * w.
-    One that no convolution precedes, or whose convolution others read too, stays.
+    One that no convolution or dense layer precedes, or whose layer others read too, stays.
     """
-    made_by = {node.output: node for node in network.nodes}
-    for norm in [node for node in network.nodes if node.op == "BatchNormalization"]:
-        conv = made_by.get(norm.inputs[0])
-        if conv is None or conv.op != "Conv" or not _is_foldable(network, conv):
-            continue
-        weights, bias = _folded(network, conv, norm)
-        merged = replace(conv, inputs=(conv.inputs[0], f"{conv.output}/w", f"{conv.output}/b"), outputs=norm.outputs)
-        nodes = tuple(merged if node is conv else node for node in network.nodes if node is not norm)
-        network = replace(network, nodes=nodes).with_constants({merged.inputs[1]: weights, merged.inputs[2]: bias})
-        made_by[norm.output] = merged
-    return network
-
-
-def _is_foldable(network: Network, conv: Node) -> bool:
-    only_reader = len(network.readers(conv.output)) == 1 and not network.is_output(conv.output)
-    return only_reader and all(name in network.constants for name in conv.inputs[1:] if name)
-
-
-def _folded(network: Network, conv: Node, norm: Node) -> tuple[Floats, Floats]:
-    gamma, beta, mean, variance = (network.constants[name].astype(np.float64) for name in norm.inputs[1:5])
-    factor = gamma / np.sqrt(variance + norm.attributes.get("epsilon", 1e-5))
-    weights = network.constants[conv.inputs[1]] * factor.reshape(-1, 1, 1, 1)
-    bias = (bias_of(network, conv) - mean) * factor + beta
-    return weights.astype(np.float32), bias.astype(np.float32)
-
-
-def bias_of(network: Network, conv: Node) -> Floats:
-    """Bias of a convolution, float32 (O,); zeros where it has none."""
-    if len(conv.inputs) > 2 and conv.inputs[2]:
-        return network.constants[conv.inputs[2]].astype(np.float32)
-    return np.zeros(len(network.constants[conv.inputs[1]]), np.float32)
+    return fold_affine(network, {BATCH_NORM})
 
 
 def take_out_normalisation(network: Network) -> Network:

@@ -66,14 +66,15 @@ class Network:
             problem = f"cannot be run on an input of shape {blob.shape} ({_cause(error)})"
             raise self._fault(problem, expected="a detector that takes this size") from error
 
-    def probe(self, blob: NDArray[np.float32], expected: Sequence[tuple[int, ...]]) -> list[Floats]:
-        """A first run that proves the shapes of the outputs; leading ones do not matter. ModelError else."""
+    def probe(self, blob: NDArray[np.float32], expected: Sequence[tuple[int | None, ...]]) -> list[Floats]:
+        """A first run that proves the shapes of the outputs; leading ones do not matter, None is any. ModelError else."""
         with opencv_silenced():
             outputs = self.run(blob)
         for name, output, shape in zip(self._outputs, outputs, expected, strict=True):
-            if _significant(output.shape) != _significant(shape):
+            if not _fits(_significant(output.shape), _significant(shape)):
+                wanted = str(shape).replace("None", "any")
                 raise self._fault(
-                    f"output {name} of shape {output.shape} for an input of shape {blob.shape}", expected=str(shape)
+                    f"output {name} of shape {output.shape} for an input of shape {blob.shape}", expected=wanted
                 )
         return outputs
 
@@ -90,8 +91,12 @@ def to_blob(images: Sequence[Image], normalisation: Normalisation, colour_order:
     return np.asarray(cv2.dnn.blobFromImages(images, factor, (width, height), mean, swapRB=swap), np.float32)
 
 
-def _significant(shape: tuple[int, ...]) -> tuple[int, ...]:
+def _significant(shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
     return tuple(size for size in shape if size != 1)
+
+
+def _fits(found: tuple[int | None, ...], expected: tuple[int | None, ...]) -> bool:
+    return len(found) == len(expected) and all(want in {None, size} for size, want in zip(found, expected, strict=True))
 
 
 def _cause(error: cv2.error) -> str:

@@ -45,9 +45,15 @@ class SingleShot:
         self._size = _declared_size(path, manifest)
         self._priors = priors(*self._size)
         self._network = Network(path, ("scores", "boxes"))
-        shapes = [(1, len(self._priors), values) for values in (2, 4)]
-        _, boxes = self._network.probe(np.zeros((1, 3, self._size[1], self._size[0]), np.float32), shapes)
+        # Corners come from whatever priors a network has; offsets are decoded with ours.
+        rows = len(self._priors) if manifest.box_form == "offsets" else None
+        shapes = [(1, rows, values) for values in (2, 4)]
+        scores, boxes = self._network.probe(np.zeros((1, 3, self._size[1], self._size[0]), np.float32), shapes)
         _check_form(path, boxes.reshape(-1, 4), manifest.box_form)
+        if scores.size * 2 != boxes.size:
+            problem = f"output boxes of shape {boxes.shape} beside scores of shape {scores.shape}"
+            hint = "Set the input size in the manifest to that which the network was exported for."
+            raise ModelError(problem, where=str(path), expected="as many boxes as scores", hint=hint)
 
     @property
     def largest_px(self) -> float:

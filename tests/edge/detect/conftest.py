@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,20 +79,3 @@ def detector_of(bundle_of: BundleOf) -> DetectorOf:
 def both(hopper: Image, collins: Image) -> Image:
     """Two people side by side; 1024x512."""
     return np.hstack([cv2.resize(hopper, (512, 600))[:512], collins])
-
-
-@pytest.fixture(scope="session")
-def lfw() -> list[Image]:
-    """50 pictures of 250x250 with one face in the middle."""
-    pictures = []
-    with tarfile.open(test_data("data", "lfw", "lfw-deepfunneled.tar")) as archive:
-        for number, member in enumerate(item for item in archive if item.name.endswith(".jpg")):
-            if number % 37 == 0:
-                data = archive.extractfile(member)
-                assert data is not None
-                image = cv2.imdecode(np.frombuffer(data.read(), np.uint8), cv2.IMREAD_COLOR)
-                assert image is not None
-                pictures.append(image)
-            if len(pictures) == 50:
-                break
-    return pictures

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import itertools
-import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -132,20 +130,3 @@ def test_networks_in_the_wrong_place_are_refused(
         make_detector(bundle, Detect())
 
     assert caught.value.where.endswith(f"detector-{place}.onnx")
-
-
-class _Runs:
-    def __reduce__(self) -> Any:
-        return print, ("this must not run",)
-
-
-def test_reading_weights_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("onnx", reason="onnx is not installed (dev dependency)")
-    from tests.support.mtcnn_onnx import read_weights
-
-    path = tmp_path / "weights.npy"
-    np.save(path, np.array(_Runs(), dtype=object), allow_pickle=True)
-
-    with pytest.raises(pickle.UnpicklingError, match="is not an array"):
-        read_weights(path)
-    assert capsys.readouterr().out == ""
