@@ -38,6 +38,8 @@ class Graph:
     constants: Mapping[str, bool | float] = field(default_factory=dict)
     """Values of placeholders."""
     where: str = ""
+    prepare: Callable[[Any], None] | None = None
+    """Gives a session the values of the graph's variables; of a graph without any, None."""
 
 
 class TensorFlowRunner:
@@ -49,6 +51,11 @@ class TensorFlowRunner:
         self._graph = graph
         self._threads = threads
         self._sessions: dict[bool, Any] = {}
+
+    @property
+    def graph(self) -> Graph:
+        """What it runs."""
+        return self._graph
 
     @property
     def label(self) -> str:
@@ -101,14 +108,24 @@ class TensorFlowRunner:
                 intra_op_parallelism_threads=self._threads, inter_op_parallelism_threads=1
             )
             config.graph_options.rewrite_options.disable_meta_optimizer = not rewritten
-            self._sessions[rewritten] = tf.compat.v1.Session(graph=graph, config=config)
+            session = tf.compat.v1.Session(graph=graph, config=config)
+            if self._graph.prepare is not None:
+                self._graph.prepare(session)
+            self._sessions[rewritten] = session
         return self._sessions[rewritten]
 
     def _needed(self) -> Any:
         """What the outputs and the network's tensors depend on: the rest of a file need not even be sound."""
         names = [*self._graph.outputs, *self._graph.axes, *(port.name for port in self._graph.inputs)]
         nodes = list(dict.fromkeys(_node(self._graph.tensors.get(name, name)) for name in names))
-        return self._tf.compat.v1.graph_util.extract_sub_graph(repaired(self._graph.graph_def), nodes)
+        from convert.importers.tensorflow.vetting import refuse_unsafe
+
+        whole = self._graph.graph_def
+        # With its variables a graph is run as it is.
+        whole = repaired(whole) if self._graph.prepare is None else whole
+        needed = self._tf.compat.v1.graph_util.extract_sub_graph(whole, nodes)
+        refuse_unsafe(needed, self._graph.where)
+        return needed
 
     def _tensor(self, name: str, session: Any) -> Any:
         inside = self._graph.tensors.get(name, name)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from convert.pairs import Pair, read_pairs, read_people
+from convert.pairs import Pair, read_all_pairs, read_pairs, read_people
 from edge.errors import EXIT_USAGE, UsageError
 from tests.support.data import test_data
 
@@ -87,3 +87,10 @@ def test_the_real_files() -> None:
     assert sum(pair.same for pair in pairs) == 600
     assert {pair.fold for pair in pairs} == {0, 1}
     assert not people & {name.split("/")[0] for pair in pairs for name in (pair.first, pair.second)}
+
+
+def test_folds_of_several_files_are_numbered_on(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("2\t1\n" + "Ada\t1\t2\nAda\t1\tBea\t1\n" * 2)
+    found = read_all_pairs([tmp_path / "a", tmp_path / "b"])
+    assert [pair.fold for pair in found] == [0, 0, 1, 1, 2, 2, 3, 3]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from convert.importers.base import Request
 from convert.importers.tensorflow.graph_def import import_frozen_graph, import_graph_def
 from convert.runners.onnx_runtime import OnnxRuntimeRunner
-from convert.runners.tensorflow import open_tensorflow
+from convert.runners.tensorflow import frozen_function, open_tensorflow
 from edge.errors import ModelError, OstiaryError, UsageError
 from tests.convert.importers.tensorflow.graphs import Case, graph_of, numbers
 from tests.support.data import grace_hopper, test_data
@@ -328,3 +328,39 @@ def test_the_whole_of_mtcnn_asks_to_choose() -> None:
         import_frozen_graph(Request((path,)))
     for name in ("prob", "landmarks", "box"):
         assert name in str(caught.value)
+
+
+# The runner
+
+
+def test_a_prepared_run_gives_what_a_run_gives() -> None:
+    runner = read(graph_of(tf, SMALL)).reference
+    feeds = {"x": numbers(2, 4, 7, 6)}
+    np.testing.assert_allclose(runner.prepared(feeds)()[0], runner.run(feeds)["y"], atol=1e-5)
+
+
+def test_wrong_feeds_and_tensors_are_told() -> None:
+    runner = read(graph_of(tf, SMALL)).reference
+    with pytest.raises(ModelError, match="fed with picture"):
+        runner.run({"picture": numbers(2, 4, 7, 6)})
+    with pytest.raises(ModelError, match="cannot run it"):
+        runner.run({"x": numbers(2, 4, 7, 6)}, ["nothing"])
+    with pytest.raises(ModelError, match="cannot run it"):
+        runner.run({"x": numbers(2, 4, 3, 3)})
+
+
+def test_a_function_with_variables_becomes_a_graph() -> None:
+    weights = tf.Variable(numbers(3, 3, 4, 5))
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 6, 5, 4), tf.float32, name="picture")])
+    def compute(picture: Any) -> Any:
+        return tf.nn.relu(tf.nn.conv2d(picture, weights, 1, "SAME"))
+
+    graph_def, inputs, outputs = frozen_function(compute.get_concrete_function())
+    imported = import_graph_def(graph_def, Request((), inputs, outputs), format="saved-model")
+    assert (imported.network.input_name, imported.network.output_name) == (inputs[0], outputs[0])
+    feeds = {inputs[0]: numbers(1, 4, 6, 5)}
+    made = OnnxRuntimeRunner(imported.network).run(feeds)[outputs[0]]
+    wanted = compute(feeds[inputs[0]].transpose(0, 2, 3, 1)).numpy().transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(made, wanted, atol=1e-5)
+    np.testing.assert_allclose(imported.reference.run(feeds)[outputs[0]], wanted, atol=1e-5)

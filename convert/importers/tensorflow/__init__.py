@@ -1,0 +1,1 @@
+"""TensorFlow graphs -> Network: frozen GraphDefs, and what checkpoints, SavedModels and Keras files become."""
