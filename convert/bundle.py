@@ -46,13 +46,14 @@ def write_bundle(folder: Path, artifacts: Mapping[str, Artifact], about: Mapping
 
 
 @contextlib.contextmanager
-def replaced_folder(target: Path) -> Iterator[Path]:
+def replaced_folder(target: Path, marks: tuple[str, ...] = ()) -> Iterator[Path]:
     """An empty folder that becomes `target` when the block ends well, and vanishes when it does not.
 
-    An older bundle at `target` stays until then. UsageError when something else is there: it is not ours to replace.
+    An older bundle at `target` stays until then, or an older folder with one of the files `marks`. UsageError when
+    something else is there: it is not ours to replace. Its parent is a scratch folder, and vanishes either way.
     """
     target = target.absolute()
-    _refuse_foreign(target)
+    _refuse_foreign(target, (MANIFEST_NAME, *marks))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -79,10 +80,10 @@ def _swap(folder: Path, target: Path, old: Path) -> None:
         raise
 
 
-def _refuse_foreign(target: Path) -> None:
+def _refuse_foreign(target: Path, marks: tuple[str, ...]) -> None:
     if not target.exists():
         return
-    is_ours = target.is_dir() and ((target / MANIFEST_NAME).is_file() or not any(target.iterdir()))
+    is_ours = target.is_dir() and (any((target / mark).is_file() for mark in marks) or not any(target.iterdir()))
     if not is_ours:
         hint = "Name a folder that does not exist yet, or one that holds a bundle."
         raise UsageError("something that is no bundle is there", where=str(target), hint=hint)

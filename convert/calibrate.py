@@ -32,11 +32,16 @@ def pick_names(names: Sequence[str], people: frozenset[str], count: int, seed: i
 
 
 def examples_of(pictures: Image, normalisation: Normalisation) -> Floats:
-    """uint8 (N, H, W, 3) -> float32 as the float network takes it, spanning every value of a byte.
+    """uint8 (N, H, W, 3) -> float32 as the float network takes it, spanning every value of a byte."""
+    return ((spanning(pictures).astype(np.float64) - normalisation.mean) / normalisation.std).astype(np.float32)
 
-    Black and white stand in the first corner of the first picture, lest faces without them narrow the input's
-    range: 0 and 255 then are the ends of the uint8 input, and its scale is exactly 1 / std.
+
+def spanning(pictures: Image) -> Image:
+    """The same uint8 (N, H, W, 3) pictures with black and white in the first corner of the first one.
+
+    Faces without them would narrow the input's range; so 0 and 255 are the ends of the uint8 input, and its scale is
+    exactly 1 / std.
     """
     spanned = pictures.copy()
     spanned[0, 0, 0], spanned[0, 0, 1] = 0, 255
-    return ((spanned.astype(np.float64) - normalisation.mean) / normalisation.std).astype(np.float32)
+    return spanned

@@ -10,13 +10,18 @@ from typing import Any
 
 from convert.network import Network
 from convert.recipe import DETECTOR_FILE, DETECTOR_SOURCE, EMBEDDER_FILE, EMBEDDER_SOURCE, Recipe, Sources
+from convert.shapes import infer_shapes
 from edge import __version__
 from edge.bundle import sha256_of
+from edge.errors import ModelError
 from edge.interpreter import TfliteModel
-from edge.manifest import SCHEMA_VERSION, Detector, Embedder, Normalisation
+from edge.manifest import SCHEMA_VERSION, Detector, Embedder, Normalisation, Quantisation
 
 LICENCE = "Apache-2.0"
-_PACKAGES = ("tensorflow", "tensorflow-cpu", "onnx", "numpy", "opencv-python-headless", "opencv-python")
+_PACKAGES = (
+    "tensorflow", "tensorflow-cpu", "onnx", "onnxruntime", "torch", "ai-edge-litert", "tflite-runtime", "numpy",
+    "opencv-python-headless", "opencv-python",
+)  # fmt: skip
 _DESCRIPTION = (
     "The models that Ostiary carries, so that a fresh install works with no download. Small, trained from scratch in under"
     " an hour on two cores, and weak: for trying things out, not for guarding a door. See README.md."
@@ -46,9 +51,13 @@ def artifact_sources(recipe: Recipe) -> dict[str, tuple[str, str]]:
 
 def tools(artifact: Path) -> dict[str, str]:
     """Versions of what wrote and ran the artifact."""
-    runtime = TfliteModel(artifact).runtime
+    return tool_versions(TfliteModel(artifact).runtime)
+
+
+def tool_versions(*more: str) -> dict[str, str]:
+    """Versions of Ostiary, Python and the packages that convert uses, as far as they are installed."""
     found = {"ostiary": __version__, "python": platform.python_version()}
-    for name in (*_PACKAGES, runtime):
+    for name in (*_PACKAGES, *more):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -92,3 +101,14 @@ def _recipe(sources: Sources, recipe: Recipe) -> dict[str, Any]:
         "quantisation": "uint8 in and out, int8 inside, one scale for each output channel, ranges by least and greatest value",
         "choices": dataclasses.asdict(recipe),
     }
+
+
+def quantisation_of(artifact: Path, network: Network) -> tuple[Quantisation, Quantisation, int]:
+    """(of the input, of the output, length of the embedding) of an embedder's artifact."""
+    if artifact.suffix == ".tflite":
+        model = TfliteModel(artifact)
+        return model.inputs[0].quantisation, model.outputs[0].quantisation, model.outputs[0].shape[-1]
+    shape = infer_shapes(network).get(network.output_name)
+    if shape is None or len(shape) != 2 or shape[1] is None:
+        raise ModelError(f"output {network.output_name!r} of shape {shape}", expected="(N, length of the embedding)")
+    return Quantisation("float32"), Quantisation("float32"), shape[1]

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.faces import align_pictures, embed_faces
+from convert.confidence import Interval, bootstrap
+from convert.faces import central_face, embed_faces
 from convert.operating_points import lowest_threshold, share_reaching
 from convert.pairs import Pair
 from convert.pictures import PictureStore
-from edge.align import template_named
-from edge.config.settings import Settings
-from edge.datatypes import Floats
-from edge.errors import UsageError
-from edge.reader import load_models
+from edge.align import align, template_named
+from edge.cli.common import progress
+from edge.config.settings import Enrol, Settings
+from edge.datatypes import AlignedFace, Floats
+from edge.enrol import check_quality
+from edge.errors import EnrolmentRefusedError, UsageError
+from edge.quality import assess
+from edge.reader import Models, load_models
 
 RATES = ("1e-2", "1e-3")
 NO_FACE = -1.0
@@ -39,6 +43,10 @@ class Verification:
     pictures: int
     failures_to_acquire: int
     """Pictures in which no face was found."""
+    failures_to_enrol: int = 0
+    """Of the others, those whose face `ostiary enrol` would refuse: too small, too blurred, turned away."""
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    """95 % confidence intervals, by bootstrap over the pairs."""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready, rounded."""
@@ -51,16 +59,68 @@ class Verification:
             "pairs": self.pairs,
             "pictures": self.pictures,
             "failures_to_acquire": self.failures_to_acquire,
+            "failures_to_enrol": self.failures_to_enrol,
+            "confidence_95": {name: [round(end, 4) for end in ends] for name, ends in self.intervals.items()},
         }
 
 
-def evaluate_bundle(bundle: Path, store: PictureStore, pairs: Sequence[Pair]) -> Verification:
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """The similarity of every pair, whether it is of one person, and its fold."""
+
+    similarities: Floats
+    same: NDArray[np.bool_]
+    fold: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """The figures, and what they were computed from."""
+
+    verification: Verification
+    scores: Scores
+    embeddings: Mapping[str, Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class Acquired:
+    """The aligned face of each picture by name, and how many of them enrolment would refuse."""
+
+    faces: dict[str, AlignedFace]
+    refused: int
+
+
+def evaluate_bundle(bundle: Path, store: PictureStore, pairs: Sequence[Pair]) -> Evaluation:
     """Run a bundle on the pictures of a pairs file, with the settings a fresh install has."""
     check_pairs(pairs, store)
-    models = load_models(Settings(bundle=bundle))
+    return evaluate_models(load_models(Settings(bundle=bundle)), store, pairs)
+
+
+def evaluate_models(models: Models, store: PictureStore, pairs: Sequence[Pair]) -> Evaluation:
+    """The same for networks that are loaded."""
+    acquired = acquire(models, store, pictures_of(pairs))
+    embeddings = embed_faces(acquired.faces, models.embedder)
+    scores = score_pairs(pairs, embeddings)
+    figures = replace(verification(pairs, embeddings), failures_to_enrol=acquired.refused, intervals=confidence(scores))
+    return Evaluation(figures, scores, embeddings)
+
+
+def acquire(models: Models, store: PictureStore, names: Sequence[str]) -> Acquired:
+    """The central face of each picture, aligned, and judged by the rules of enrolment."""
     template = template_named(models.embedder.template)
-    faces = align_pictures(store, pictures_of(pairs), models.detector, template)
-    return verification(pairs, embed_faces(faces, models.embedder))
+    faces: dict[str, AlignedFace] = {}
+    refused = 0
+    for name in progress(names, f"faces of {len(names)} pictures"):
+        image = store.read(name)
+        found = central_face(image, models.detector.detect(image))
+        if found is None:
+            continue
+        faces[name] = align(image, found, template)
+        try:
+            check_quality(assess(found, faces[name]), Enrol(), name)
+        except EnrolmentRefusedError:
+            refused += 1
+    return Acquired(faces, refused)
 
 
 def pictures_of(pairs: Sequence[Pair]) -> list[str]:
@@ -80,21 +140,48 @@ def check_pairs(pairs: Sequence[Pair], store: PictureStore) -> None:
         raise UsageError(f"{len(missing)} pictures of the pairs are missing: {shown}", where=store.label)
 
 
+def score_pairs(pairs: Sequence[Pair], embeddings: Mapping[str, Floats]) -> Scores:
+    """Similarities by pair, from the embeddings by picture."""
+    similarities = np.array([_similarity(pair, embeddings) for pair in pairs], np.float32)
+    return Scores(similarities, np.array([pair.same for pair in pairs]), np.array([pair.fold for pair in pairs]))
+
+
 def verification(pairs: Sequence[Pair], embeddings: Mapping[str, Floats]) -> Verification:
     """Accuracy fold by fold and TAR at FMR, from the embeddings by picture."""
-    similarities = np.array([_similarity(pair, embeddings) for pair in pairs], np.float32)
-    same = np.array([pair.same for pair in pairs])
-    fold = np.array([pair.fold for pair in pairs])
-    accuracies, thresholds = [], []
-    for number in np.unique(fold):
-        inside = fold == number
-        threshold = best_threshold(similarities[~inside], same[~inside])
-        thresholds.append(threshold)
-        accuracies.append(float(np.mean((similarities[inside] >= threshold) == same[inside])))
+    scores = score_pairs(pairs, embeddings)
+    accuracies, thresholds = by_fold(scores)
     names = pictures_of(pairs)
     missing = sum(name not in embeddings for name in names)
-    tar = tar_at(similarities, same)
+    tar = tar_at(scores.similarities, scores.same)
     return Verification(tuple(accuracies), float(np.mean(thresholds)), tar, len(pairs), len(names), missing)
+
+
+def by_fold(scores: Scores) -> tuple[list[float], list[float]]:
+    """(accuracy, threshold) of each fold, the threshold being the best of the other folds."""
+    accuracies, thresholds = [], []
+    for number in np.unique(scores.fold):
+        inside = scores.fold == number
+        threshold = best_threshold(scores.similarities[~inside], scores.same[~inside])
+        thresholds.append(threshold)
+        accuracies.append(float(np.mean((scores.similarities[inside] >= threshold) == scores.same[inside])))
+    return accuracies, thresholds
+
+
+def confidence(scores: Scores) -> dict[str, Interval]:
+    """Intervals of the accuracy and of the TAR at each FMR."""
+
+    def figures(chosen: NDArray[np.int64]) -> dict[str, float]:
+        drawn = Scores(scores.similarities[chosen], scores.same[chosen], scores.fold[chosen])
+        tar = tar_at(drawn.similarities, drawn.same)
+        return {"accuracy_mean": float(np.mean(by_fold(drawn)[0])), **{f"tar_{rate}": tar[rate] for rate in RATES}}
+
+    # Drawn within each fold and kind, so that every draw has the protocol's form.
+    strata = [
+        np.flatnonzero((scores.fold == fold) & (scores.same == same))
+        for fold in np.unique(scores.fold)
+        for same in (True, False)
+    ]
+    return bootstrap(strata, figures)
 
 
 def _similarity(pair: Pair, embeddings: Mapping[str, Floats]) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge.errors import UsageError
@@ -35,6 +36,15 @@ def read_pairs(path: Path) -> list[Pair]:
         hint = "The file was cut off, or its header belongs to another one: copy it again."
         raise UsageError(f"{len(lines) - 1} pairs", where=str(path), expected=f"{expected} by its header", hint=hint)
     return [_pair(fields, index, count, path) for index, fields in enumerate(lines[1:])]
+
+
+def read_all_pairs(paths: Sequence[Path]) -> list[Pair]:
+    """The pairs of several files, the folds of the second numbered on from those of the first."""
+    found: list[Pair] = []
+    for path in paths:
+        first = max((pair.fold for pair in found), default=-1) + 1
+        found += [replace(pair, fold=pair.fold + first) for pair in read_pairs(path)]
+    return found
 
 
 def read_people(path: Path) -> frozenset[str]:

@@ -79,11 +79,11 @@ def choose_face(faces: Sequence[ReadFace], settings: Enrol, where: str = "") -> 
             expected=f"one face, others under {BYSTANDER:g} of its size",
             hint="Cut the picture to the person who is meant.",
         )
-    _check_quality(largest.quality, settings, where)
+    check_quality(largest.quality, settings, where)
     return largest
 
 
-def _check_quality(quality: Quality, settings: Enrol, where: str) -> None:
+def check_quality(quality: Quality, settings: Enrol, where: str) -> None:
     checks = (
         ("too_small", "face of {:.0f} px", quality.size_px, settings.min_face_px, "min_face_px", "Come closer."),
         ("too_blurred", "sharpness {:.2f}", quality.sharpness, settings.min_sharpness, "min_sharpness", "Hold still, in better light."),

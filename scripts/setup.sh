@@ -40,6 +40,24 @@ make_venv() {
     echo "$stamp" > "$folder/.stamp"
 }
 
+# The environment of ostiary-convert. PyTorch's CPU build where pip's indexes have one; without it the tests of TorchScript and
+# torch.export are skipped: the build with CUDA is several GB.
+make_convert_venv() {
+    make_venv .venv-convert requirements/convert.txt
+    if [ -e .venv-convert/.torch ]; then return; fi
+    .venv-convert/bin/pip install -qq --disable-pip-version-check --no-deps --only-binary :all: "torch==2.13.0+cpu" 2>/dev/null ||
+        say "no CPU build of PyTorch 2.13 here: its tests are skipped (point PIP_EXTRA_INDEX_URL to an index that has it)"
+    touch .venv-convert/.torch
+}
+
+# Graphviz draws networks; without it tests of drawings are skipped.
+ensure_graphviz() {
+    if command -v dot >/dev/null; then return 0; fi
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then return 1; fi
+    say "installing graphviz"
+    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends graphviz) >/dev/null 2>&1
+}
+
 # mosquitto from the distribution when it is missing and we may install it; otherwise callers fall back or skip.
 ensure_mosquitto() {
     if command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ]; then return 0; fi

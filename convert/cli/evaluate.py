@@ -18,7 +18,14 @@ def add_command(commands: Subcommands) -> None:
     command = commands.add_parser("evaluate", help="measure a bundle on labelled pairs", description=about)
     command.add_argument("--bundle", type=Path, metavar="DIR", help="bundle to measure (default: the package's own)")
     add_images(command)
-    command.add_argument("--pairs", type=Path, required=True, metavar="FILE", help="pairs in LFW's own format")
+    command.add_argument(
+        "--pairs",
+        type=Path,
+        required=True,
+        nargs="+",
+        metavar="FILE",
+        help="pairs in LFW's own format; the folds of several files are put together",
+    )
     command.add_argument(
         "--detector", metavar="NAME|DIR",
         help="find the faces with this detector instead: a model of the catalogue, or another bundle's",
@@ -35,13 +42,13 @@ def add_command(commands: Subcommands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run it; returns the exit code."""
     from convert.evaluate import check_pairs, evaluate_models
-    from convert.pairs import read_pairs
+    from convert.pairs import read_all_pairs
     from convert.pictures import open_pictures
     from convert.rewrite import models_with_detector, write_measured
     from edge.bundle import default_bundle_folder
 
     folder = args.bundle or default_bundle_folder()
-    pairs, store = read_pairs(args.pairs), open_pictures(args.images)
+    pairs, store = read_all_pairs(args.pairs), open_pictures(args.images)
     check_pairs(pairs, store)
     with models_with_detector(folder, args.detector) as models:
         evaluation = evaluate_models(models, store, pairs)
@@ -52,7 +59,9 @@ def run(args: argparse.Namespace) -> int:
         for path in write_plots(evaluation.scores, args.plots):
             print(path, file=sys.stderr)
     if args.write_operating_points:
-        result["operating_points"] = write_measured(folder, evaluation, f"{args.pairs.name} on {store.label}")
+        result["operating_points"] = write_measured(
+            folder, evaluation, f"{', '.join(path.name for path in args.pairs)} on {store.label}"
+        )
     print(json.dumps(result) if args.json else _table(result))
     return EXIT_OK
 

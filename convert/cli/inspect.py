@@ -105,7 +105,8 @@ def shown(found: dict[str, Any]) -> str:
     rows += [(name, text) for name, text in found["details"].items()]
     rows += [("licence", found["licence"] or "none recorded in the file")]
     rows += [("note" if not index else "", note) for index, note in enumerate(found["notes"])]
-    return "\n".join(f"{name:<14}{text}".rstrip() for name, text in rows)
+    width = max(len(name) for name, _ in rows) + 2
+    return "\n".join(f"{name:<{width}}{text}".rstrip() for name, text in rows)
 
 
 def _shape(shape: list[int | None] | None) -> str:

@@ -18,7 +18,13 @@ def add_command(commands: Subcommands) -> None:
     command = commands.add_parser("report", help="write a page about a bundle", description=about)
     command.add_argument("folder", type=Path, metavar="DIR", help="what `ostiary-convert build` wrote")
     command.add_argument("--images", type=Path, metavar="TAR|DIR", help="pictures named NAME/NAME_0001.jpg")
-    command.add_argument("--pairs", type=Path, metavar="FILE", help="pairs in LFW's own format")
+    command.add_argument(
+        "--pairs",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="pairs in LFW's own format; several files are put together",
+    )
     command.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="page to write (default: DIR-report.html, here)"
     )
@@ -28,7 +34,7 @@ def add_command(commands: Subcommands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run it; returns the exit code."""
     from convert.evaluate import evaluate_bundle
-    from convert.pairs import read_pairs
+    from convert.pairs import read_all_pairs
     from convert.pictures import open_pictures
     from convert.report.gather import gather
     from convert.report.page import write_page
@@ -41,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
     evaluation, data = None, ""
     if args.pairs is not None:
         store = open_pictures(args.images)
-        evaluation = evaluate_bundle(args.folder, store, read_pairs(args.pairs))
-        data = f"{args.pairs.name} on {store.label}"
+        evaluation = evaluate_bundle(args.folder, store, read_all_pairs(args.pairs))
+        data = f"{', '.join(path.name for path in args.pairs)} on {store.label}"
     report = gather(args.folder, evaluation, data)
     for path in write_page(report, evaluation.scores if evaluation else None, output):
         print(path)

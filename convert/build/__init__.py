@@ -1,0 +1,1 @@
+"""From a source to artifacts, and from artifacts to a bundle: every step timed, proved, and told in a report."""

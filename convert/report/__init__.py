@@ -1,0 +1,1 @@
+"""One self-contained HTML page about a bundle or a folder of artifacts, and the same figures as JSON."""

@@ -1,0 +1,92 @@
+"""The page: figures in tables, pictures drawn into it, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from convert.evaluate import Scores
+from convert.plots import GENUINE, IMPOSTOR, draw_roc, draw_similarities, drawn
+from edge.errors import MissingDependencyError, UsageError
+
+_TEMPLATE = "page.html.j2"
+
+
+def write_page(report: Mapping[str, Any], scores: Scores | None, path: Path) -> list[Path]:
+    """Write the page at `path`, and the JSON beside it. UsageError where they cannot be written."""
+    text = page(report, scores)
+    plain = path.with_suffix(".json")
+    try:
+        path.write_text(text, encoding="utf-8")
+        plain.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot be written ({error.strerror})", where=str(path)) from error
+    return [path, plain]
+
+
+def page(report: Mapping[str, Any], scores: Scores | None) -> str:
+    """HTML; every text from outside is escaped."""
+    try:
+        import jinja2
+    except ImportError as error:
+        raise MissingDependencyError("jinja2", extra="convert", purpose="writing a page") from error
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters |= {"size": _size, "shape": _shape, "figure": _figure, "percent": _percent}
+    source = (resources.files("convert.report") / _TEMPLATE).read_text(encoding="utf-8")
+    pictures = _pictures(report, scores)
+    return environment.from_string(source).render(report=report, pictures=pictures)
+
+
+def _pictures(report: Mapping[str, Any], scores: Scores | None) -> dict[str, Any]:
+    from markupsafe import Markup
+
+    made = {"sizes": drawn(lambda axes: _draw_sizes(axes, report["artifacts"]))}
+    if "latency_ms" in report:
+        made["latency"] = drawn(lambda axes: _draw_latency(axes, report["latency_ms"]))
+    if scores is not None:
+        made["roc"] = drawn(lambda axes: draw_roc(axes, scores))
+        made["similarities"] = drawn(lambda axes: draw_similarities(axes, scores))
+    # matplotlib wrote these; what stands before the <svg> element is for files alone.
+    return {name: Markup(data.decode()[data.decode().index("<svg") :]) for name, data in made.items()}  # noqa: S704
+
+
+def _draw_sizes(axes: Any, artifacts: list[dict[str, Any]]) -> None:
+    names = [f"{one['part']}, {one['target']}" if one["part"] != "model" else one["target"] for one in artifacts]
+    sizes = [one["bytes"] / 1e6 for one in artifacts]
+    bars = axes.barh(names[::-1], sizes[::-1], color=GENUINE)
+    axes.bar_label(bars, fmt=" %.2f")
+    axes.set(xlabel="MB")
+
+
+def _draw_latency(axes: Any, stages: Mapping[str, Mapping[str, float]]) -> None:
+    names = list(stages)
+    axes.barh(names[::-1], [stages[name]["p95"] for name in names[::-1]], color=IMPOSTOR, alpha=0.35, label="p95")
+    bars = axes.barh(names[::-1], [stages[name]["p50"] for name in names[::-1]], color=GENUINE, label="median")
+    axes.bar_label(bars, fmt=" %.2f")
+    axes.set(xlabel="ms, one thread")
+    axes.legend(frameon=False)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.2f} MB" if count >= 100_000 else f"{count / 1e3:.1f} kB"
+
+
+def _shape(shape: list[int | None] | None) -> str:
+    if shape is None:
+        return "unknown"
+    return " × ".join("any" if size is None else str(size) for size in shape) or "one number"
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.6f}" if 0.01 <= abs(value) <= 1 else f"{value:.2g}"
+
+
+def _percent(value: float) -> str:
+    return f"{value:.2%}"
