@@ -84,6 +84,7 @@ def choose_face(faces: Sequence[ReadFace], settings: Enrol, where: str = "") -> 
 
 
 def check_quality(quality: Quality, settings: Enrol, where: str) -> None:
+    """Refuse a face that would make a bad enrolment; EnrolmentRefusedError says why."""
     checks = (
         ("too_small", "face of {:.0f} px", quality.size_px, settings.min_face_px, "min_face_px", "Come closer."),
         ("too_blurred", "sharpness {:.2f}", quality.sharpness, settings.min_sharpness, "min_sharpness", "Hold still, in better light."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -136,6 +137,11 @@ def prove_import(model: Model, sample: Sample) -> tuple[Fidelity, ...]:
     feeds = _feeds(model, read, sample.held_out[:IMPORT_RUNS], model.normalisation)
     expected, found = run_all(model.imported.reference, feeds), run_all(read, feeds)
     return tuple(fidelity(name, expected[name], *other) for name, other in _in_order(found, expected).items())
+
+
+def removed(path: Path) -> None:
+    """What a target has left at `path` is taken away."""
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def file_name(stem: str, target: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import cv2
 
-from convert.build.artifacts import Built, build_artifact, file_name, prove_import, refuse_misread
+from convert.build.artifacts import Built, build_artifact, file_name, prove_import, refuse_misread, removed
 from convert.build.halves import (
     DetectorHalf,
     EmbedderHalf,
@@ -28,7 +28,7 @@ from convert.describe import quantisation_of, tool_versions
 from edge.align import template_named
 from edge.bundle import Bundle, default_bundle_folder, load_bundle
 from edge.config.settings import Settings
-from edge.errors import UsageError
+from edge.errors import ModelError, UsageError
 from edge.manifest import SCHEMA_VERSION, Embedder, OperatingPoint
 from edge.reader import load_models
 
@@ -87,13 +87,24 @@ def _targets(plan: Plan, model: Model, folder: Path, steps: Steps, targets: tupl
             if plan.check_tolerance:
                 refuse_misread(read, model.part)
     stem = plan.name if len(plan.recipe.parts) == 1 else f"{plan.name}.{model.part}"
-    built = []
-    for target in targets:
-        with steps.step(f"{model.part} as {target}"):
-            one = build_artifact(plan, model, target, sample, folder / file_name(stem, target))
-            for line in _found(one):
-                steps.note(line)
-            built.append(one)
+    made = (_target(plan, model, sample, folder / file_name(stem, target), (target, steps)) for target in targets)
+    return [one for one in made if one is not None]
+
+
+def _target(plan: Plan, model: Model, sample: Sample, path: Path, how: tuple[str, Steps]) -> Built | None:
+    """One artifact; None where the target cannot take the network and need not."""
+    target, steps = how
+    with steps.step(f"{model.part} as {target}"):
+        try:
+            built = build_artifact(plan, model, target, sample, path)
+        except ModelError as error:
+            if not plan.only_possible:
+                raise
+            steps.leave_out(f"{model.part} as {target}", error.problem)
+            removed(path)
+            return None
+        for line in _found(built):
+            steps.note(line)
     return built
 
 

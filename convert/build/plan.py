@@ -65,6 +65,8 @@ class Plan:
     default_ranges: tuple[float, float] | None = None
     post_process: bool = False
     check_tolerance: bool = True
+    only_possible: bool = False
+    """Leave out targets that cannot take the network, and say so, instead of failing."""
 
 
 def resolve(source: str, given: Path | None, overrides: Overrides, *, any_digest: bool) -> tuple[str, Recipe, Path]:

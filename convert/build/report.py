@@ -40,6 +40,7 @@ def report_of(plan: Plan, models: Mapping[str, Model], built: Sequence[Built], s
         "networks": {part: _network(model) for part, model in models.items()},
         "calibration": _calibration(plan),
         "artifacts": [one.as_dict() for one in built],
+        "left_out": steps.left_out,
         "steps": [{"name": step.name, "seconds": step.seconds} for step in steps.done],
         "tools": tool_versions(),
     }

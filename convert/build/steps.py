@@ -24,6 +24,8 @@ class Steps:
 
     log: Log
     done: list[Step] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    """What could not be made and need not be -> why."""
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -38,3 +40,8 @@ class Steps:
     def note(self, text: str) -> None:
         """A line about the step that is under way."""
         self.log(f"    {text}")
+
+    def leave_out(self, what: str, why: str) -> None:
+        """Something that cannot be made and need not be."""
+        self.left_out[what] = why
+        self.note(f"left out: {why}")

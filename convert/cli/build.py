@@ -147,6 +147,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
         default_ranges=tuple(args.default_ranges) if args.default_ranges else None,
         post_process=args.post_process,
         check_tolerance=not args.any_fidelity,
+        only_possible="all" in args.target,
     )
 
 

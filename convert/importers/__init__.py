@@ -9,7 +9,7 @@ from pathlib import Path
 from convert.importers.base import Imported, Request
 from convert.importers.formats import companions, format_of
 
-__all__ = ["IMPORTERS", "Imported", "Request", "open_file", "open_source"]
+__all__ = ["IMPORTERS", "Imported", "Request", "companions", "format_of", "open_file", "open_source"]
 
 IMPORTERS = {
     "onnx": "convert.importers.onnx:import_onnx",

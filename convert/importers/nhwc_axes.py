@@ -266,6 +266,16 @@ def tile(builder: NhwcBuilder, name: str, x: str, repeats: Sequence[int]) -> Non
     builder.emit("Tile", name, (held.name, made), Held("", shape, held.axes, held.dtype))
 
 
+def mirrored(pads: Sequence[tuple[int, int]], *, symmetric: bool) -> str | None:
+    """The dialect's mode for a mirror with or without the rim itself; None where it has none.
+
+    A mirror that repeats the rim, by one place, is the rim repeated: mode `edge`.
+    """
+    if not symmetric:
+        return "reflect"
+    return "edge" if max((max(pair) for pair in pads), default=0) <= 1 else None
+
+
 def pad(
     builder: NhwcBuilder,
     name: str,

@@ -39,11 +39,11 @@ def page(report: Mapping[str, Any], scores: Scores | None) -> str:
     environment.filters |= {"size": _size, "shape": _shape, "figure": _figure, "percent": _percent}
     source = (resources.files("convert.report") / _TEMPLATE).read_text(encoding="utf-8")
     pictures = _pictures(report, scores)
-    return environment.from_string(source).render(report=report, pictures=pictures)
+    return str(environment.from_string(source).render(report=report, pictures=pictures))
 
 
 def _pictures(report: Mapping[str, Any], scores: Scores | None) -> dict[str, Any]:
-    from markupsafe import Markup
+    from jinja2.utils import markupsafe
 
     made = {"sizes": drawn(lambda axes: _draw_sizes(axes, report["artifacts"]))}
     if "latency_ms" in report:
@@ -52,23 +52,23 @@ def _pictures(report: Mapping[str, Any], scores: Scores | None) -> dict[str, Any
         made["roc"] = drawn(lambda axes: draw_roc(axes, scores))
         made["similarities"] = drawn(lambda axes: draw_similarities(axes, scores))
     # matplotlib wrote these; what stands before the <svg> element is for files alone.
-    return {name: Markup(data.decode()[data.decode().index("<svg") :]) for name, data in made.items()}  # noqa: S704
+    return {name: markupsafe.Markup(data.decode()[data.decode().index("<svg") :]) for name, data in made.items()}  # noqa: S704
 
 
 def _draw_sizes(axes: Any, artifacts: list[dict[str, Any]]) -> None:
     names = [f"{one['part']}, {one['target']}" if one["part"] != "model" else one["target"] for one in artifacts]
     sizes = [one["bytes"] / 1e6 for one in artifacts]
-    bars = axes.barh(names[::-1], sizes[::-1], color=GENUINE)
+    bars = axes.barh(names[::-1], sizes[::-1], color=GENUINE, height=min(0.8, 0.15 * len(names) + 0.1))
     axes.bar_label(bars, fmt=" %.2f")
-    axes.set(xlabel="MB")
+    axes.set(xlabel="MB", ylim=(-0.75, len(names) - 0.25), xlim=(0, max(sizes) * 1.15))
 
 
 def _draw_latency(axes: Any, stages: Mapping[str, Mapping[str, float]]) -> None:
     names = list(stages)
-    axes.barh(names[::-1], [stages[name]["p95"] for name in names[::-1]], color=IMPOSTOR, alpha=0.35, label="p95")
-    bars = axes.barh(names[::-1], [stages[name]["p50"] for name in names[::-1]], color=GENUINE, label="median")
-    axes.bar_label(bars, fmt=" %.2f")
-    axes.set(xlabel="ms, one thread")
+    slow = axes.barh(names[::-1], [stages[name]["p95"] for name in names[::-1]], 0.5, color=IMPOSTOR, alpha=0.35, label="p95")
+    axes.barh(names[::-1], [stages[name]["p50"] for name in names[::-1]], 0.5, color=GENUINE, label="median")
+    axes.bar_label(slow, [f" {stages[name]['p50']:.2f}" for name in names[::-1]])
+    axes.set(xlabel="ms, one thread", xlim=(0, max(stage["p95"] for stage in stages.values()) * 1.15))
     axes.legend(frameon=False)
 
 

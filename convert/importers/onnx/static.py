@@ -53,6 +53,8 @@ class Static:
         self.model = model
         self.values: dict[str, Array] = {}
         self.ports: dict[str, Port] = {}
+        # Up to version 3 weights are inputs too, and ONNX infers no shape from one that is not; here they are none.
+        model.ir_version = max(model.ir_version, 4)
         self._take_initializers(model.graph)
 
     def resolve(self) -> None:

@@ -96,11 +96,12 @@ def _pad(reading: Reading, op: Op) -> None:
 
 
 def _mirror_pad(reading: Reading, op: Op) -> None:
-    if op.attribute("mode") != "REFLECT":
-        reading.give_up(op, f"mode {op.attribute('mode')}")
-        return
     pads = [(int(before), int(after)) for before, after in reading.builder.known(op.inputs[1], str(op))]
-    nhwc_axes.pad(reading.builder, op.name, op.inputs[0], pads, mode="reflect")
+    mode = nhwc_axes.mirrored(pads, symmetric=op.attribute("mode") == "SYMMETRIC")
+    if mode is None:
+        reading.give_up(op, "mode SYMMETRIC by more than 1")
+        return
+    nhwc_axes.pad(reading.builder, op.name, op.inputs[0], pads, mode=mode)
 
 
 def _tile(reading: Reading, op: Op) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.importers.base import Imported, Request
-from convert.importers.tensorflow.graph import LARGEST_FILE_BYTES, operators_of, shape_of, tensor_name
+from convert.importers.tensorflow.graph import LARGEST_FILE_BYTES, node_of, operators_of, shape_of, tensor_name
 from convert.importers.tensorflow.inference import Cut
 from convert.importers.tensorflow.session import Trained, import_trained
 from convert.importers.tensorflow.variables import Checkpoint
@@ -51,9 +51,11 @@ def import_saved_model(request: Request) -> Imported:
     ops = operators_of(graph_def.node, where)
     inputs = {key: _tensor(key, info, ops, where) for key, info in sorted(signature.inputs.items())}
     outputs = {key: _tensor(key, info, ops, where) for key, info in sorted(signature.outputs.items())}
+    # Where an input has the name of an output, it gets the one that TensorFlow itself gives its placeholder.
+    named = {f"{name}_{key}" if key in outputs else key: key for key in inputs}
     cuts = [
-        Cut(inputs[key], key, int(signature.inputs[key].dtype), shape_of(signature.inputs[key].tensor_shape))
-        for key in _picked("input", inputs, request.inputs, where)
+        _cut(called, inputs[named[called]], signature.inputs[named[called]])
+        for called in _picked("input", named, request.inputs, where)
     ]
     kept = {key: outputs[key] for key in _picked("output", outputs, request.outputs, where)}
     prefix = found.folder / "variables" / "variables"
@@ -72,9 +74,13 @@ def signatures_of(path: Path) -> list[str]:
 
 def _tensor(key: str, info: Any, ops: Any, where: str) -> str:
     tensor = tensor_name(info.name)
-    if info.WhichOneof("encoding") != "name" or tensor.rpartition(":")[0] not in ops and tensor not in ops:
+    if info.WhichOneof("encoding") != "name" or node_of(tensor) not in ops:
         raise ModelError(f"{key!r} of the signature is no tensor of the graph", where=where, hint=_AGAIN)
     return tensor
+
+
+def _cut(name: str, tensor: str, info: Any) -> Cut:
+    return Cut(tensor, name, int(info.dtype), shape_of(info.tensor_shape))
 
 
 def _picked(kind: str, there: dict[str, str], wanted: tuple[str, ...], where: str) -> list[str]:

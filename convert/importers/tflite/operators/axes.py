@@ -125,9 +125,11 @@ def _pad(call: Call) -> None:
 
 
 def _mirror_pad(call: Call) -> None:
-    if call.option("Mode") != 0:
-        raise call.refuse("mode SYMMETRIC", "REFLECT")
-    nhwc_axes.pad(call.builder, call.output, call.input(0), _pads(call), mode="reflect")
+    pads = _pads(call)
+    mode = nhwc_axes.mirrored(pads, symmetric=call.option("Mode") != 0)
+    if mode is None:
+        raise call.refuse("mode SYMMETRIC by more than 1", "REFLECT")
+    nhwc_axes.pad(call.builder, call.output, call.input(0), pads, mode=mode)
 
 
 def _shape(call: Call) -> None:

@@ -278,6 +278,7 @@ CASES: dict[str, Case] = {
     "pad": Case(lambda tf, x: tf.pad(x, [[0, 0], [1, 2], [0, 3], [0, 0]]), holds={"Pad": 1, **_TURN}),
     "pad by number": Case(lambda tf, x: tf.pad(x, [[0, 0], [1, 2], [0, 3], [1, 0]], constant_values=0.5)),
     "pad as mirror": Case(_one("MirrorPad", paddings=[[0, 0], [1, 2], [0, 3], [0, 0]], mode="REFLECT")),
+    "pad as mirror with the rim": Case(_one("MirrorPad", paddings=[[0, 0], [1, 1], [0, 1], [0, 0]], mode="SYMMETRIC")),
     "transposed": Case(lambda tf, x: tf.transpose(x, [0, 2, 1, 3]), holds={"Transpose": 1}),
     "transposed twice": Case(lambda tf, x: tf.transpose(tf.transpose(x, [3, 0, 1, 2]), [1, 2, 3, 0]), holds=_TURN),
     "flat and dense": Case(_flat_dense, (None, 7, 6, 4), fed=(2, 7, 6, 4), holds={"Transpose": 1, "MatMul": 1}),

@@ -113,7 +113,7 @@ def test_unknown_operators_that_no_output_needs_do_not_matter() -> None:
         )[0], "mean of its own batch"),
         (lambda tf, x: tf.reshape(x, tf.cast(tf.reduce_sum(x, [1, 2, 3]), tf.int32)), "shape depends on the input"),
         (lambda tf, x: tf.nn.conv2d(x, tf.reshape(x, [7, 6, 4, 2]), 1, "SAME"), "depends on the input"),
-        (lambda tf, x: tf.raw_ops.MirrorPad(input=x, paddings=[[0, 0], [1, 1], [1, 1], [0, 0]], mode="SYMMETRIC"),
+        (lambda tf, x: tf.raw_ops.MirrorPad(input=x, paddings=[[0, 0], [2, 2], [1, 1], [0, 0]], mode="SYMMETRIC"),
          "SYMMETRIC"),
         (lambda tf, _: tf.constant(1.0), "does not depend on the input"),
     ],
