@@ -166,6 +166,8 @@ class OpenCvRunner:
             raise ModelError(problem, where=str(self.path), hint=_HINT) from error
 
     def _survive(self, act: Callable[[], Any], when: str) -> None:
+        # A fork leaves OpenCV's threads behind, and the child would wait for them for ever: end them before.
+        cv2.setNumThreads(1)
         died = rehearse(act)
         if died:
             raise ModelError(f"{self.label} refuses it: {died} {when}", where=str(self.path), hint=_HINT)

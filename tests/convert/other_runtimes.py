@@ -51,6 +51,11 @@ def run_onnx(python: Path, path: Path, feeds: Mapping[str, Any]) -> dict[str, An
     return _run(python, "onnx", path, feeds)
 
 
+def run_frozen_graph(python: Path, path: Path, feeds: Mapping[str, Any]) -> dict[str, Any]:
+    """As run_onnx, of a frozen graph (.pb)."""
+    return _run(python, "frozen-graph", path, feeds)
+
+
 def run_tflite(python: Path, path: Path, feeds: Mapping[str, Any]) -> dict[str, Any]:
     """Outputs by name of a TFLite file in that interpreter's runtime, dequantised; layouts are the file's own.
 

@@ -1,4 +1,4 @@
-"""Runs one network in another interpreter: `python runtime_process.py onnx|tflite MODEL IN.npz OUT.npz`.
+"""Runs one network in another interpreter: `python runtime_process.py onnx|frozen-graph|tflite MODEL IN.npz OUT.npz`.
 
 It stands alone: what it proves must not lean on the code under test. Arrays go by number, their names in `names`.
 """
@@ -24,8 +24,19 @@ def write(path: str, arrays: dict[str, Any]) -> None:
 def run_onnx(model: str, feeds: dict[str, Any]) -> dict[str, Any]:
     import cv2
 
+    return run_opencv(cv2.dnn.readNetFromONNX(model), feeds)
+
+
+def run_frozen_graph(model: str, feeds: dict[str, Any]) -> dict[str, Any]:
+    import cv2
+
+    return run_opencv(cv2.dnn.readNetFromTensorflow(model), feeds)
+
+
+def run_opencv(net: Any, feeds: dict[str, Any]) -> dict[str, Any]:
+    import cv2
+
     cv2.setNumThreads(1)
-    net = cv2.dnn.readNetFromONNX(model)
     for name, value in feeds.items():
         net.setInput(value, name)
     names = list(net.getUnconnectedOutLayersNames())
@@ -74,4 +85,5 @@ def dequantised(value: Any, detail: dict[str, Any]) -> Any:
 
 if __name__ == "__main__":
     kind, network, source, target = sys.argv[1:]
-    write(target, {"onnx": run_onnx, "tflite": run_tflite}[kind](network, read(source)))
+    kinds = {"onnx": run_onnx, "frozen-graph": run_frozen_graph, "tflite": run_tflite}
+    write(target, kinds[kind](network, read(source)))

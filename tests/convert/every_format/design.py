@@ -40,7 +40,7 @@ def weights() -> Weights:
     for layer in ("stem", "depth"):
         made |= {f"{layer}_norm.{part}": around(middle, 8) for part, middle in zip(NORMS, (1, 0, 0, 1), strict=True)}
         made[f"{layer}_prelu.weight"] = around(0.25, 8)
-    made |= {"point.weight": normal(8, 8, 1, 1, inside=8), "point.bias": around(0, 8)}
+    made |= {"point.weight": normal(8, 8, 1, 1, inside=8), "point.bias": around(0.5, 8)}
     made |= {"last.weight": normal(16, 8, 3, 3, inside=72), "last.bias": around(0, 16)}
     return made | {"dense.weight": normal(16, 144, inside=144), "dense.bias": around(0, 16)}
 

@@ -17,7 +17,7 @@ Make = Callable[[Path, Weights], tuple[Path, ...]]
 
 _TRUNK = ("Conv", "PRelu", "Conv", "PRelu", "Conv", "Add", "MaxPool", "Conv")
 CHANNELS_FIRST = (*_TRUNK, "Flatten", "Gemm")
-CHANNELS_LAST = (*_TRUNK, "Transpose", "Reshape", "Gemm")
+CHANNELS_LAST = (*_TRUNK, "Transpose", "Reshape", "MatMul", "Add")
 """A dense layer of these formats reads pixels with their channels: what it reads must be turned."""
 
 
@@ -55,15 +55,14 @@ def _keras(suffix: str) -> Source:
     return Source("keras", partial(tensorflow_makers.keras_file, suffix=suffix), "Keras", CHANNELS_LAST)
 
 
-WRITTEN_OUT = (*CHANNELS_LAST[:-1], "MatMul", "Add")
 SOURCES = {
     "onnx opset 7": _onnx(7),
     "onnx opset 11": _onnx(11),
     "onnx opset 13": _onnx(13),
     "onnx opset 17": _onnx(17),
-    "frozen graph": Source("frozen-graph", tensorflow_makers.frozen_graph, "TensorFlow", WRITTEN_OUT),
-    "tf1 checkpoint": Source("tf1-checkpoint", tensorflow_makers.checkpoint, "TensorFlow", WRITTEN_OUT),
-    "saved model": Source("saved-model", tensorflow_makers.saved_model, "TensorFlow", WRITTEN_OUT),
+    "frozen graph": Source("frozen-graph", tensorflow_makers.frozen_graph, "TensorFlow", CHANNELS_LAST),
+    "tf1 checkpoint": Source("tf1-checkpoint", tensorflow_makers.checkpoint, "TensorFlow", CHANNELS_LAST),
+    "saved model": Source("saved-model", tensorflow_makers.saved_model, "TensorFlow", CHANNELS_LAST),
     "keras h5": _keras(".h5"),
     "keras": _keras(".keras"),
     "torchscript": Source("pytorch", _torch("script"), "torch"),
@@ -71,6 +70,8 @@ SOURCES = {
     "state dict": Source("pytorch", _torch("state_dict"), "onnxruntime"),
     "mxnet": Source("mxnet", plain_makers.mxnet_files, "onnxruntime", shapes={"data": SHAPE}),
     "caffe": Source("caffe", plain_makers.caffe_model, "cv2.dnn"),
-    "tflite": Source("tflite", tensorflow_makers.tflite_file, "ai-edge-litert", CHANNELS_LAST),
+    "tflite": Source(
+        "tflite", tensorflow_makers.tflite_file, "ai-edge-litert", (*_TRUNK, "Transpose", "Reshape", "Gemm")
+    ),
     "numpy": Source("numpy", plain_makers.numpy_file, "onnxruntime"),
 }

@@ -117,7 +117,9 @@ def caffe_text() -> str:
         + activated("depth")
         + conv("point", "depth", 8, 1, "")
         + layer("Eltwise", "sum", bottom=["point", "stem"], top="sum")
-        + layer("Pooling", "pool", bottom="sum", top="pool", more="pooling_param { pool: MAX kernel_size: 3 stride: 2 }")
+        + layer(
+            "Pooling", "pool", bottom="sum", top="pool", more="pooling_param { pool: MAX kernel_size: 3 stride: 2 }"
+        )
         + conv("last", "pool", 16, 3, "")
         + layer("InnerProduct", "dense", bottom="last", top="embedding", more="inner_product_param { num_output: 16 }"),
         SHAPE,

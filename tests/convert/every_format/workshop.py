@@ -59,7 +59,7 @@ class Workshop:
             examples = {network.input_name: pictures(60, seed=1)}
             invented: dict[str, Any] = {}
             if target == LEGACY:
-                invented = {"mean": 127.5, "std": 127.5, "default_ranges": (-6.0, 6.0)}
+                invented = {"mean": 127.5, "std": 127.5, "default_ranges": (-10.0, 10.0)}
             files = write_target(target, network, path, Options(examples=examples, **invented))
             assert all(each.is_file() for each in files)
             self._written[name, target] = files[0].parent if target == "saved-model" else path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import cv2
@@ -136,3 +137,15 @@ def test_damaged_files_are_refused_and_never_end_the_process(tmp_path: Path) -> 
         except (ModelError, UsageError):
             refused += 1
     assert refused >= 55
+
+
+def test_opencvs_own_threads_do_not_hold_it_up(tmp_path: Path) -> None:
+    path = onnx_files.write(onnx_files.five_layers(), tmp_path / "net.onnx")
+    cv2.setNumThreads(3)
+    try:
+        cv2.warpAffine(np.zeros((3000, 3000, 3), np.uint8), np.eye(2, 3), (3000, 3000))
+        # Threads that still look for work are no hindrance; those asleep are.
+        time.sleep(0.2)
+        assert OpenCvRunner(path).outputs == ("t5",)
+    finally:
+        cv2.setNumThreads(1)
