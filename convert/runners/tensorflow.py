@@ -83,7 +83,7 @@ class TensorFlowRunner:
         """float32 arrays by name, pictures NCHW: the outputs, or the tensors `wanted`."""
         names = tuple(dict.fromkeys(wanted)) or self.outputs
         values = self._guarded(lambda: self._computed(names, feeds))
-        return {name: self._to_network(name, np.asarray(value)) for name, value in zip(names, values, strict=True)}
+        return {name: self.to_network(name, np.asarray(value)) for name, value in zip(names, values, strict=True)}
 
     def _computed(self, names: Sequence[str], feeds: Feeds) -> list[Array]:
         session = self._session()
@@ -139,7 +139,7 @@ class TensorFlowRunner:
         given = {}
         for name in names:
             tensor = self._tensor(name, session)
-            given[tensor] = self._to_source(name, np.asarray(feeds[name])).astype(tensor.dtype.as_numpy_dtype)
+            given[tensor] = self.to_source(name, np.asarray(feeds[name])).astype(tensor.dtype.as_numpy_dtype)
         present = {operation.name for operation in session.graph.get_operations()}
         for name, value in self._graph.constants.items():
             if name in present:
@@ -149,10 +149,12 @@ class TensorFlowRunner:
     def _axes(self, name: str, rank: int) -> tuple[int, ...]:
         return tuple(self._graph.axes.get(name, _TURNED if rank == 4 else range(rank)))
 
-    def _to_source(self, name: str, value: Array) -> Array:
+    def to_source(self, name: str, value: Array) -> Array:
+        """An array of the network in the graph's layout."""
         return value.transpose(np.argsort(self._axes(name, value.ndim)))
 
-    def _to_network(self, name: str, value: Array) -> Array:
+    def to_network(self, name: str, value: Array) -> Array:
+        """An array of the graph as float32 in the network's layout."""
         axes = self._axes(name, value.ndim)
         return np.ascontiguousarray(value.transpose(axes) if value.ndim else value, np.float32).reshape(
             [value.shape[axis] for axis in axes]

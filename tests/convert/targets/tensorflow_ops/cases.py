@@ -98,6 +98,12 @@ def _even_split() -> Network:
     return replace(made, nodes=(made.nodes[0], replace(made.nodes[1], outputs=("a", "b"))), outputs=("b", "a"))
 
 
+def _priors() -> Network:
+    """A constant beside what is computed."""
+    made = network(conv(4, 3))
+    return replace(made, constants={**made.constants, "priors": _random(1, 7, 4)}, outputs=("t0", "priors"))
+
+
 def ssd_heads() -> Network:
     """Two heads as single-shot detectors have them: NHWC and flat, joined, cut, softmax over classes."""
     stem = network(conv(4, 3, pads=(1, 1, 1, 1)), RELU, conv(6, 4, pads=(1, 1, 1, 1), strides=(2, 2)))
@@ -233,6 +239,7 @@ PLACES = {
     "nearest, 3/2, half pixel": enlarged(1.5, "nearest", "half_pixel", "round_prefer_ceil"),
     "nearest, half, ties down": enlarged(0.5, "nearest", "half_pixel", "round_prefer_floor"),
     "nearest, half, ceil": enlarged(0.5, "nearest", "half_pixel", "ceil"),
+    "nearest, 3/2, ceil": enlarged(1.5, "nearest", "asymmetric", "ceil"),
     "nearest, corners": enlarged(2, "nearest", "align_corners", "round_prefer_ceil"),
     "linear, half pixel": enlarged(2, "linear", "half_pixel"),
     "linear, PyTorch": enlarged(1.5, "linear", "pytorch_half_pixel"),
@@ -252,6 +259,13 @@ PLACES = {
     ),
     "pad": on(step("Pad", _whole(0, 1, 2, 0, 0, 0, 1, 3), np.float32(0.25))),
     "pad with zeros, cut": on(step("Pad", _whole(0, 0, -1, 2, 0, 0, 1, -2))),
+    "pad before a padded conv": on(step("Pad", _whole(0, 0, 1, 1, 0, 0, 1, 1)), conv(4, 3, pads=(1, 1, 1, 1))),
+    "pad before two convs": on(
+        step("Pad", _whole(0, 0, 1, 1, 0, 0, 1, 1)),
+        conv(4, 3),
+        ("Conv", ["t0", _random(4, 3, 3, 3)], {}),
+        ("Add", ["t1", None], {}),
+    ),
     "pad, reflect": on(step("Pad", _whole(0, 0, 2, 1, 0, 0, 1, 3), mode="reflect")),
     "pad, edge": on(step("Pad", _whole(0, 0, 2, 1, 0, 0, 1, 3), mode="edge")),
     "pad a vector": on(conv(4, 3, (9, 9)), FLATTEN, step("Pad", _whole(0, 1, 0, 2))),
@@ -317,10 +331,11 @@ GRAPHS: dict[str, Callable[[], Network]] = {
     "split": _split,
     "even split": _even_split,
     "ssd heads": ssd_heads,
+    "a constant output": _priors,
 }
 CASES: dict[str, Callable[[], Network]] = {**WEIGHTS, **ONE, **TWO, **PLACES, **AXES, **SHAPES, **GRAPHS}
 MIX_THE_BATCH = frozenset({
     "gemm, transA", "fewer axes beside a picture", "sum of all", "flatten, axis 0", "transpose, reversed", "squeeze all",
-    "expand, more axes",
+    "expand, more axes", "a constant output",
 })  # fmt: skip
 """Several pictures in one run are not several runs, in these."""

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from math import prod
+from random import Random
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert.targets.tensorflow_ops.layout import NHWC, around_reshape, is_same_memory, without
+from convert.targets.tensorflow_ops.layout import NHWC, Axes, Sizes, around_reshape, is_same_memory, without
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ from convert.targets.tensorflow_ops.layout import NHWC, around_reshape, is_same_
         (NHWC, (1, 4, None, 5), (1, 4, None), (0, 1, 2, 3), (0, 1, 2)),
     ],
 )
-def test_around_reshape(axes, source, target, before, after) -> None:  # type: ignore[no-untyped-def]
+def test_around_reshape(axes: Axes, source: Sizes, target: Sizes, before: Axes, after: Axes) -> None:
     assert around_reshape(axes, source, target) == (before, after)
 
 
@@ -38,7 +39,7 @@ SIZES = st.lists(st.integers(1, 4), min_size=1, max_size=5)
 
 
 @given(SIZES, st.randoms(use_true_random=False))
-def test_a_reshape_in_memory_is_the_reshape_of_the_source(source: list[int], random) -> None:  # type: ignore[no-untyped-def]
+def test_a_reshape_in_memory_is_the_reshape_of_the_source(source: list[int], random: Random) -> None:
     axes = tuple(random.sample(range(len(source)), len(source)))
     target = _another_shape(prod(source), random)
     values = np.arange(prod(source)).reshape(source)
@@ -48,7 +49,7 @@ def test_a_reshape_in_memory_is_the_reshape_of_the_source(source: list[int], ran
     np.testing.assert_array_equal(lying.transpose(inverse), values.reshape(target))
 
 
-def _another_shape(total: int, random) -> list[int]:  # type: ignore[no-untyped-def]
+def _another_shape(total: int, random: Random) -> list[int]:
     shape = []
     while total > 1 and len(shape) < 4:
         size = random.choice([size for size in range(1, total + 1) if total % size == 0])

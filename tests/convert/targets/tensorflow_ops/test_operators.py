@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert.importers.onnx import import_onnx
 from convert.importers.base import Request
+from convert.importers.onnx import import_onnx
 from convert.network import OPERATORS, Network, Node
 from convert.passes.tidy import tidy
 from convert.targets.tensorflow_ops import EMITTERS, emitted, import_tensorflow, plain_name, traced
@@ -52,7 +52,9 @@ def outputs(made: Network, count: int, *, is_open: bool = False) -> dict[str, An
 
 def off(found: dict[str, Any], expected: dict[str, Any]) -> float:
     """Largest difference, relative to the largest number but to nothing below 1."""
-    assert {name: value.shape for name, value in found.items()} == {name: value.shape for name, value in expected.items()}
+    assert {name: value.shape for name, value in found.items()} == {
+        name: value.shape for name, value in expected.items()
+    }
     return max(
         float(np.abs(found[name].astype(np.float64) - value).max()) / max(1.0, float(np.abs(value).max()))
         for name, value in expected.items()
@@ -124,7 +126,7 @@ def test_tensors_are_turned_only_where_they_must(name: str) -> None:
         (CASES["leaky"], "LeakyRelu"),
         (CASES["nearest, twice"], "ResizeNearestNeighbor"),
         (CASES["linear, corners"], "ResizeBilinear"),
-        (CASES["nearest, half, ceil"], "GatherV2"),
+        (on(step("Gather", np.array([2, 0]), axis=1)), "GatherV2"),
         (CASES["max pool, padded"], "MirrorPad"),
         (CASES["max pool behind relu"], "Pad"),
         (CASES["conv transpose, twice as large"], "Conv2DBackpropInput"),
@@ -134,7 +136,14 @@ def test_operators_of_tensorflow_are_used(made: Callable[[], Network], op: str) 
     assert operators(made())[op] == 1
 
 
-@pytest.mark.parametrize("name", ["plain: conv, padding as SAME", "max pool, padded as SAME", "conv transpose, twice as large"])
+def test_places_that_no_resize_looks_at_are_gathered() -> None:
+    found = operators(CASES["nearest, 3/2, ceil"]())
+    assert (found["GatherV2"], found["ResizeNearestNeighbor"]) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    "name", ["plain: conv, padding as SAME", "max pool, padded as SAME", "conv transpose, twice as large"]
+)
 def test_padding_like_tensorflows_needs_no_operator(name: str) -> None:
     assert not {"Pad", "PadV2", "MirrorPad", "Slice", "StridedSlice"} & set(operators(ALL[name]()))
 
@@ -144,12 +153,15 @@ def test_tensors_are_found_again_by_their_names() -> None:
     assert made.inputs == ("image",)
     assert made.outputs == ("t6",)
     named = {node.name: node.op for node in made.graph_def.node}
-    assert [named[f"t{index}"] for index in (0, 1, 3, 4, 6)] == ["BiasAdd", "Mean", "BiasAdd", "Sigmoid", "Mul"]
+    assert [named[f"t{index}"] for index in (0, 1, 3, 4, 6)] == ["BiasAdd", "Mean", "MatMul", "Sigmoid", "Mul"]
     assert named["t0/Conv2D"] == "Conv2D"
 
 
 def test_a_tensor_that_lies_otherwise_has_not_the_name() -> None:
-    made = emitted(on(conv(4, 3), step("Transpose", perm=(0, 2, 3, 1)), step("Relu"), step("Reshape", np.array([1, -1])))(), EMITTERS)
+    made = emitted(
+        on(conv(4, 3), step("Transpose", perm=(0, 2, 3, 1)), step("Relu"), step("Reshape", np.array([1, -1])))(),
+        EMITTERS,
+    )
     named = {node.name: node.op for node in made.graph_def.node}
     assert named["t2/lying"] == "Relu"
     assert "t2" not in named
@@ -157,7 +169,15 @@ def test_a_tensor_that_lies_otherwise_has_not_the_name() -> None:
 
 @pytest.mark.parametrize(
     ("name", "plain"),
-    [("conv1/bn", "conv1/bn"), ("a:0", "a_0"), ("_x", "t_x"), ("Bäckchen", "B_ckchen"), ("", "t"), ("/a", "t/a"), ("x-1.y", "x-1.y")],
+    [
+        ("conv1/bn", "conv1/bn"),
+        ("a:0", "a_0"),
+        ("_x", "t_x"),
+        ("Bäckchen", "B_ckchen"),
+        ("", "t"),
+        ("/a", "t/a"),
+        ("x-1.y", "x-1.y"),
+    ],
 )
 def test_plain_names(name: str, plain: str) -> None:
     assert plain_name(name) == plain
@@ -216,7 +236,8 @@ REFUSED: dict[str, tuple[Callable[[], Network], str]] = {
     "three axes": (on(step("Reshape", np.array([1, 3, 81])), step("MaxPool", kernel_shape=(2, 2))), "axes"),
     "indices of a pooling": (
         lambda: replace(
-            made := network(step("MaxPool", kernel_shape=(2, 2))), nodes=(replace(made.nodes[0], outputs=("t0", "places")),)
+            made := network(step("MaxPool", kernel_shape=(2, 2))),
+            nodes=(replace(made.nodes[0], outputs=("t0", "places")),),
         ),
         "2 outputs",
     ),
