@@ -66,7 +66,9 @@ def _kind_of_folder(path: Path) -> str:
 
 
 def _is_checkpoint(path: Path) -> bool:
-    return path.suffix in {".meta", ".index"} or ".data-0" in path.name or Path(f"{path}.meta").exists()
+    if path.suffix in {".meta", ".index"} or ".data-0" in path.name:
+        return True
+    return any(Path(f"{path}{ending}").exists() for ending in (".meta", ".index"))
 
 
 def _kind_by_content(path: Path) -> str:

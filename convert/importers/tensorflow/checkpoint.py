@@ -46,9 +46,7 @@ def import_checkpoint(request: Request) -> Imported:
     checkpoint = Checkpoint(saved.prefix)
     meta = _meta_graph(saved.meta)
     where, notes = str(saved.meta), list(saved.notes)
-    source = Trained(
-        meta.graph_def, checkpoint, meta.saver_def.restore_op_name, where, (saved.meta, *checkpoint.files)
-    )
+    source = Trained(meta.graph_def, checkpoint, meta.saver_def.restore_op_name, where, (saved.meta, *checkpoint.files))
     ends = find_ends(meta.graph_def, request, where, notes)
     ops = operators_of(meta.graph_def.node, where)
     cuts = [cut_of(meta.graph_def, ops, tensor) for tensor in ends.inputs]

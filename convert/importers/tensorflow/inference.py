@@ -74,9 +74,7 @@ def _outputs(op: Op) -> list[str]:
     return [op.name, *(f"{op.name}:{index}" for index in range(1, count))]
 
 
-def _results(
-    ops: Mapping[str, Op], request: Request, bound: Mapping[str, object], queues: Sequence[str]
-) -> list[str]:
+def _results(ops: Mapping[str, Op], request: Request, bound: Mapping[str, object], queues: Sequence[str]) -> list[str]:
     """What the network computes for its user: ends of the graph without the part that trains it, that pictures reach."""
     if request.outputs:
         return output_candidates(ops)
@@ -249,4 +247,3 @@ def _read(tensor: str, names: Mapping[str, str], taken: Mapping[str, str]) -> st
         return taken[tensor]
     place = index_of(tensor)
     return f"{names[node_of(tensor)]}:{place}" if place else names[node_of(tensor)]
-

@@ -8,11 +8,12 @@ import numpy as np
 
 from convert.importers.base import refuse_unknown
 from convert.importers.nhwc import NhwcBuilder
-from convert.importers.tensorflow import arithmetic, arrays, dropout, layers, piecewise
+from convert.importers.tensorflow import arithmetic, arrays, dropout, layers
 from convert.importers.tensorflow.folding import folded
 from convert.importers.tensorflow.graph import Op, node_of
 from convert.importers.tensorflow.reading import Reading, Writer, outputs_of
 from convert.network import Network
+from convert.passes.prelu import recognise_prelus
 from edge.errors import ModelError
 
 WRITERS: dict[str, Writer] = {**arithmetic.WRITERS, **layers.WRITERS, **arrays.WRITERS}
@@ -82,7 +83,7 @@ def _write(reading: Reading, op: Op) -> None:
         writer(reading, op)
     elif unread:
         _chosen(reading, op)
-    elif not piecewise.is_written(reading, op):
+    else:
         writer(reading, op)
 
 
@@ -98,7 +99,7 @@ def _chosen(reading: Reading, op: Op) -> None:
 def finished(reading: Reading, outputs: Sequence[str]) -> Network:
     """The network of these outputs; ModelError names every operator in its way at once."""
     _refuse_unread(reading, outputs)
-    return reading.builder.finish(outputs)
+    return recognise_prelus(reading.builder.finish(outputs))
 
 
 def _refuse_unread(reading: Reading, outputs: Sequence[str]) -> None:

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from convert.importers.base import Request, chosen
-from convert.importers.tensorflow.graph import Op, node_of, tensor_name
+from convert.importers.tensorflow.graph import Op, index_of, node_of, shape_of, tensor_name
 from convert.importers.tensorflow.reading import IDENTITIES
 from convert.network import Shape
 from edge.errors import ModelError, UsageError
 
 QUEUES = frozenset({"QueueDequeueV2", "QueueDequeueManyV2", "QueueDequeueUpToV2", "IteratorGetNext"})
 """What gives pictures without being fed."""
+_LONGEST_CHAIN = 50
 _SILENT = frozenset({
     "Const", "NoOp", "Assert", "Placeholder", "PlaceholderWithDefault", "Assign", "AssignAdd", "AssignSub", "SaveV2",
     "RestoreV2", "Save", "MergeV2Checkpoints", "ShardedFilename", "ScalarSummary", "HistogramSummary", "ImageSummary",
@@ -125,7 +126,28 @@ def declared_shape(graph_def: Any, op: Op, tensor: str) -> Shape | None:
     if listed and tensor == op.name and listed[0] is not None:
         shape: Shape = listed[0]
         return shape
-    return None if op.kind.startswith("Placeholder") else _inferred(graph_def, tensor)
+    if op.kind.startswith("Placeholder"):
+        return None
+    return _queued({node.name: node for node in graph_def.node}, tensor) or _inferred(graph_def, tensor)
+
+
+def _queued(nodes: Mapping[str, Any], tensor: str) -> Shape | None:
+    """What a queue or an iterator says of the pictures that it gives; None for anything else."""
+    for _ in range(_LONGEST_CHAIN):
+        node = nodes.get(node_of(tensor))
+        if node is None or not node.input or node.op not in {"Identity", *QUEUES}:
+            return None
+        tensor, place = tensor_name(node.input[0]), index_of(tensor)
+        if node.op == "Identity":
+            continue
+        source = node if node.op == "IteratorGetNext" else nodes.get(node_of(tensor))
+        listed = (
+            [] if source is None else source.attr["shapes" if "shapes" in source.attr else "output_shapes"].list.shape
+        )
+        shape = shape_of(listed[place]) if place < len(listed) else None
+        has_batch = node.op in {"QueueDequeueManyV2", "QueueDequeueUpToV2"}
+        return (None, *shape) if shape is not None and has_batch else shape
+    return None
 
 
 def _inferred(graph_def: Any, tensor: str) -> Shape | None:

@@ -5,23 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from convert.importers.nhwc import Held, NhwcBuilder
+from convert.importers.nhwc import NhwcBuilder
 from convert.importers.tensorflow.graph import Op, index_of, node_of
-from convert.network import Array
 
 IDENTITIES = frozenset({
     "Identity", "IdentityN", "StopGradient", "Snapshot", "PreventGradient", "CheckNumerics", "PlaceholderWithDefault",
     "EnsureShape", "ReadVariableOp",
 })  # fmt: skip
 """What gives its input on."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Slopes:
-    """A tensor as `above` times a base where that is positive, `below` times it elsewhere."""
-
-    above: Array
-    below: Array
 
 
 @dataclass(slots=True)
@@ -32,10 +23,6 @@ class Reading:
     ops: dict[str, Op] = field(default_factory=dict)
     """By name, those read so far."""
     notes: list[str] = field(default_factory=list)
-    slopes: dict[str, dict[Held, Slopes]] = field(default_factory=dict)
-    """Tensor -> base -> slopes, the nearest base first."""
-    signs: dict[str, tuple[Held, bool]] = field(default_factory=dict)
-    """Comparisons with 0: what is compared, and whether they hold where it is positive."""
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Random tensors: the numbers they lie between, the last one excluded."""
     unknown: dict[str, str] = field(default_factory=dict)

@@ -112,7 +112,9 @@ def _chosen(found: _Found, wanted: str) -> str:
 def _find(path: Path) -> _Found:
     folder, notes = path, []
     if not any((folder / name).is_file() for name in _NAMES):
-        versions = [each for each in path.glob("*/saved_model.pb*") if each.parent.name.isdigit() and each.name in _NAMES]
+        versions = [
+            each for each in path.glob("*/saved_model.pb*") if each.parent.name.isdigit() and each.name in _NAMES
+        ]
         if not versions:
             raise UsageError("no saved_model.pb", where=str(path), expected="a SavedModel folder, or one with versions")
         folder = max((each.parent for each in versions), key=lambda each: int(each.name))

@@ -66,7 +66,7 @@ class Checkpoint:
         return whole[_slices(key.part, str(self.prefix))] if key.part.strip() else whole
 
     def _guarded(self, act: Any) -> Any:
-        errors = (self._tf.errors.OpError, RuntimeError, ValueError, TypeError, KeyError, SystemError, UnicodeError)
+        errors = (self._tf.errors.OpError, RuntimeError, ValueError, TypeError, LookupError, SystemError, MemoryError)
         try:
             return act()
         except errors as error:
@@ -86,7 +86,9 @@ def _files(prefix: Path) -> tuple[Path, ...]:
     found = [re.fullmatch(r"(\d{5})-of-(\d{5})", path.name.removeprefix(f"{prefix.name}.data-")) for path in parts]
     count = max((int(match[2]) for match in found if match), default=1)
     there = {int(match[1]) for match in found if match and int(match[2]) == count}
-    missing = [f"{prefix.name}.data-{number:05}-of-{count:05}" for number in range(min(count, 1000)) if number not in there]
+    missing = [
+        f"{prefix.name}.data-{number:05}-of-{count:05}" for number in range(min(count, 1000)) if number not in there
+    ]
     if missing:
         raise UsageError(
             f"no {', '.join(missing[:5])}", where=str(prefix.parent), expected="the values beside the index",
@@ -97,7 +99,7 @@ def _files(prefix: Path) -> tuple[Path, ...]:
 
 def _slices(part: str, where: str) -> tuple[slice, ...]:
     """`20 8 0,10:-`, the whole shape and then begin and length of each axis: the first ten rows."""
-    piece = part.split()[-1]
+    piece = part.rsplit(maxsplit=1)[-1]
     if not _PIECE.fullmatch(piece):
         raise ModelError(f"part {part!r} of a variable", where=where, expected="such as `20 8 0,10:-`")
     made = []
@@ -229,4 +231,3 @@ def _assigned(tf: Any, variable: Any, value: Any) -> Any:
     if variable.type == "VarHandleOp":
         return tf.raw_ops.AssignVariableOp(resource=held, value=value)
     return tf.raw_ops.Assign(ref=held, value=value, validate_shape=False).op
-

@@ -15,7 +15,7 @@ _MODEST = frozenset({
     "RandomShuffle", "RandomGamma", "FIFOQueue", "FIFOQueueV2", "PaddingFIFOQueue", "PaddingFIFOQueueV2",
     "RandomShuffleQueue", "RandomShuffleQueueV2", "QueueDequeueV2", "QueueDequeueManyV2", "QueueDequeueUpToV2",
     "QueueSizeV2", "Iterator", "IteratorV2", "IteratorGetNext", "OneShotIterator", "StatefulPartitionedCall", "If", "While",
-    "Case", "Assert", "Print", "Placeholder", "_Arg", "_Retval",
+    "Case", "Assert", "Print", "CheckNumerics", "CheckNumericsV2", "Placeholder", "_Arg", "_Retval",
 })  # fmt: skip
 """Of those with a state, the ones whose state is the session's own."""
 _WORSE = frozenset({
