@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from convert.network import Array, Network, Node, Port
+from convert.passes.flatten import flattened_in_order, with_features_moved
+from convert.passes.prelu import recognise_prelus
 from convert.passes.rename import renamed
 from convert.shapes import infer_shapes
 from edge.errors import ModelError
@@ -50,7 +52,7 @@ def to_device_form(network: Network, part: str, form: MtcnnForm) -> Network:
         hint = "Say in `names` of the recipe which of its outputs are which."
         found = f"outputs {', '.join(network.outputs)} of {part}"
         raise ModelError(found, expected=f"exactly {', '.join(wanted)}", hint=hint)
-    network = flattened_in_order(network)
+    network = flattened_in_order(recognise_prelus(network))
     if part == "pnet":
         network = with_pools_rounded_up(network)
     if form.swap_axes:
@@ -59,28 +61,6 @@ def to_device_form(network: Network, part: str, form: MtcnnForm) -> Network:
     if "landmarks" in wanted:
         network = with_channels(network, "landmarks", [form.landmark_order.index(name) for name in LANDMARKS])
     return with_softmax(network, "prob").with_outputs(wanted)
-
-
-def flattened_in_order(network: Network) -> Network:
-    """Take out a Transpose before Flatten and Gemm: the rows of the matrix change places instead.
-
-    Sources that flatten a map in another order than channel, y, x leave it behind; on a device it costs a copy.
-    """
-    for flat in [node for node in network.nodes if node.op == "Flatten"]:
-        turn = network.maker(flat.inputs[0])
-        if turn is None or turn.op != "Transpose" or turn.attributes.get("perm", (1,))[0] != 0:
-            continue
-        shape = infer_shapes(network).get(turn.inputs[0], ())
-        if len(shape) != 4 or None in shape[1:] or flat.attributes.get("axis", 1) != 1:
-            continue
-        sizes = [size or 1 for size in shape[1:]]
-        order = np.arange(np.prod(sizes)).reshape(sizes).transpose([axis - 1 for axis in turn.attributes["perm"][1:]])
-        network = _with_features_moved(network, flat, np.argsort(order.reshape(-1)))
-        straight = replace(flat, inputs=(turn.inputs[0],))
-        network = replace(network, nodes=tuple(straight if node is flat else node for node in network.nodes))
-        if not network.readers(turn.output) and not network.is_output(turn.output):
-            network = replace(network, nodes=tuple(node for node in network.nodes if node is not turn))
-    return network
 
 
 def with_pools_rounded_up(network: Network) -> Network:
@@ -118,7 +98,7 @@ def with_axes_swapped(network: Network) -> Network:
             sizes = [size or 1 for size in shapes[node.inputs[0]][1:]]
             if len(sizes) == 3 and sizes[1] * sizes[2] > 1:
                 order = np.arange(np.prod(sizes)).reshape(sizes).transpose(0, 2, 1).reshape(-1)
-                network = _with_features_moved(network, node, order)
+                network = with_features_moved(network, node, order)
     kernels = {name for node in network.nodes if node.op in _CONVOLUTIONS for name in node.inputs[1:2]}
     swapped = {
         name: np.ascontiguousarray(value.swapaxes(2, 3)) if name in kernels else value
@@ -160,21 +140,6 @@ _TURNED: dict[str, Callable[[Node], Node]] = {
     **dict.fromkeys(_ANY_PLACE, _same),
     **dict.fromkeys(("Conv", "ConvTranspose", "MaxPool", "AveragePool"), _window),
 }
-
-
-def _with_features_moved(network: Network, flat: Node, order: Array) -> Network:
-    """The matrices behind `flat` for features of which number `order[i]` of before comes at place i."""
-    readers = network.readers(flat.output)
-    for reader in readers:
-        is_matrix = reader.op in {"Gemm", "MatMul"} and reader.inputs[0] == flat.output
-        if not is_matrix or reader.inputs[1] not in network.constants or network.is_output(flat.output):
-            raise ModelError(f"{reader} reads {flat}", expected="a matrix of constants that reads the flattened map")
-        weights, name = network.constants[reader.inputs[1]], f"{reader.output}/moved"
-        moved = weights[:, order] if reader.attributes.get("transB", 0) else weights[order]
-        inputs = (reader.inputs[0], name, *reader.inputs[2:])
-        nodes = tuple(replace(node, inputs=inputs) if node is reader else node for node in network.nodes)
-        network = replace(network, nodes=nodes).with_constants({name: np.ascontiguousarray(moved)})
-    return network
 
 
 def with_channels(network: Network, output: str, order: Sequence[int]) -> Network:

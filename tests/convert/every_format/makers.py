@@ -16,9 +16,10 @@ from tests.convert.every_format.design import SHAPE, Weights
 Make = Callable[[Path, Weights], tuple[Path, ...]]
 
 _TRUNK = ("Conv", "PRelu", "Conv", "PRelu", "Conv", "Add", "MaxPool", "Conv")
-CHANNELS_FIRST = (*_TRUNK, "Flatten", "Gemm")
-CHANNELS_LAST = (*_TRUNK, "Transpose", "Reshape", "MatMul", "Add")
-"""A dense layer of these formats reads pixels with their channels: what it reads must be turned."""
+FLATTENED = (*_TRUNK, "Flatten", "Gemm")
+RESHAPED = (*_TRUNK, "Reshape", "Gemm")
+MULTIPLIED = (*_TRUNK, "Reshape", "MatMul", "Add")
+"""The dense layers of formats with channels last read pixels with their channels: their rows are turned, and not the map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,8 @@ class Source:
     make: Make
     reference: str
     """How the label of its reference begins."""
-    operators: tuple[str, ...] = CHANNELS_FIRST
-    """Once batch norms are folded."""
+    operators: tuple[str, ...] = FLATTENED
+    """Once it is simplified."""
     shapes: Mapping[str, Shape] = field(default_factory=dict)
     """As Request has them, where the file does not say."""
 
@@ -52,7 +53,11 @@ def _onnx(opset: int) -> Source:
 
 
 def _keras(suffix: str) -> Source:
-    return Source("keras", partial(tensorflow_makers.keras_file, suffix=suffix), "Keras", CHANNELS_LAST)
+    return Source("keras", partial(tensorflow_makers.keras_file, suffix=suffix), "Keras", MULTIPLIED)
+
+
+def _tflite(prelu: tensorflow_makers.Prelu) -> Source:
+    return Source("tflite", partial(tensorflow_makers.tflite_file, prelu=prelu), "ai-edge-litert", RESHAPED)
 
 
 SOURCES = {
@@ -60,18 +65,17 @@ SOURCES = {
     "onnx opset 11": _onnx(11),
     "onnx opset 13": _onnx(13),
     "onnx opset 17": _onnx(17),
-    "frozen graph": Source("frozen-graph", tensorflow_makers.frozen_graph, "TensorFlow", CHANNELS_LAST),
-    "tf1 checkpoint": Source("tf1-checkpoint", tensorflow_makers.checkpoint, "TensorFlow", CHANNELS_LAST),
-    "saved model": Source("saved-model", tensorflow_makers.saved_model, "TensorFlow", CHANNELS_LAST),
+    "frozen graph": Source("frozen-graph", tensorflow_makers.frozen_graph, "TensorFlow", MULTIPLIED),
+    "tf1 checkpoint": Source("tf1-checkpoint", tensorflow_makers.checkpoint, "TensorFlow", MULTIPLIED),
+    "saved model": Source("saved-model", tensorflow_makers.saved_model, "TensorFlow", MULTIPLIED),
     "keras h5": _keras(".h5"),
     "keras": _keras(".keras"),
     "torchscript": Source("pytorch", _torch("script"), "torch"),
-    "torch.export": Source("pytorch", _torch("exported"), "torch", (*_TRUNK, "Reshape", "Gemm")),
+    "torch.export": Source("pytorch", _torch("exported"), "torch", RESHAPED),
     "state dict": Source("pytorch", _torch("state_dict"), "onnxruntime"),
     "mxnet": Source("mxnet", plain_makers.mxnet_files, "onnxruntime", shapes={"data": SHAPE}),
     "caffe": Source("caffe", plain_makers.caffe_model, "cv2.dnn"),
-    "tflite": Source(
-        "tflite", tensorflow_makers.tflite_file, "ai-edge-litert", (*_TRUNK, "Transpose", "Reshape", "Gemm")
-    ),
+    "tflite": _tflite(tensorflow_makers.by_two_relus),
+    "tflite, PReLU written out": _tflite(tensorflow_makers.by_absolute_value),
     "numpy": Source("numpy", plain_makers.numpy_file, "onnxruntime"),
 }

@@ -12,6 +12,8 @@ import numpy as np
 from convert.tensorflow import import_tensorflow
 from tests.convert.every_format.design import CHANNELS, EPSILON, FLAT, NORMS, SHAPE, Weights
 
+Prelu = Callable[[Any, Any, Any], Any]
+"""TensorFlow, tensor, slopes -> tensor."""
 NHWC = (None, *SHAPE[2:], SHAPE[1])
 _DECAY = 0.99
 
@@ -37,8 +39,7 @@ class Body:
     value: Callable[[str], Any]
     """Name of a weight -> constant or variable."""
     norm: Callable[[Any, str], Any]
-    prelu: Callable[[Any, Any, Any], Any]
-    """TensorFlow, tensor, slopes."""
+    prelu: Prelu
 
     def __call__(self, image: Any) -> Any:
         """NHWC pictures -> embeddings."""
@@ -125,7 +126,7 @@ def _chosen_by(v1: Any, phase: Any, variable: Callable[[str], Any]) -> Callable[
     return norm
 
 
-def _module(tf: Any, held: Weights) -> Any:
+def _module(tf: Any, held: Weights, prelu: Prelu = by_two_relus) -> Any:
     """A tf.Module with variables, and its function with a signature."""
     turned, module = in_tensorflow_layout(held), tf.Module()
     module.weights = {name.replace(".", "/"): tf.Variable(value) for name, value in turned.items()}
@@ -139,7 +140,7 @@ def _module(tf: Any, held: Weights) -> Any:
             tensor, gamma, beta, mean, variance, epsilon=EPSILON, is_training=False
         )[0]
 
-    body = Body(tf, value, norm, by_two_relus)
+    body = Body(tf, value, norm, prelu)
     module.serve = tf.function(
         lambda image: {"embedding": body(image)}, input_signature=[tf.TensorSpec(NHWC, name="image")]
     )
@@ -154,9 +155,9 @@ def saved_model(folder: Path, held: Weights) -> tuple[Path]:
     return (path,)
 
 
-def tflite_file(folder: Path, held: Weights) -> tuple[Path]:
+def tflite_file(folder: Path, held: Weights, prelu: Prelu = by_two_relus) -> tuple[Path]:
     tf = import_tensorflow()
-    module = _module(tf, held)
+    module = _module(tf, held, prelu)
     fixed = module.serve.get_concrete_function(tf.TensorSpec((1, *NHWC[1:]), name="image"))
     path = folder / "small.tflite"
     path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([fixed], module).convert())

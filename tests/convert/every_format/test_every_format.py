@@ -124,6 +124,7 @@ def test_every_format_folds_to_one_network(workshop: Workshop, name: str) -> Non
     network = workshop.read(name).network
 
     assert tuple(node.op for node in network.nodes) == SOURCES[name].operators
+    assert all(node.op != "Transpose" for node in network.nodes)
     assert [node.attributes.get("group", 1) for node in network.nodes if node.op == "Conv"] == [1, 8, 1, 1]
     found, expected = list(constants_in_order(network)), folded(weights())
     assert [value.shape for value in found] == [value.shape for value in expected]

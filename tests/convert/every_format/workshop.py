@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from convert.build.models import simplified
 from convert.importers import Imported, Request, open_source
 from convert.network import Network
-from convert.passes.fold import fold_batch_norms
-from convert.passes.old_batch_norm import fold_old_batch_norms
 from convert.passes.tidy import tidy
 from convert.runners.base import Runner
 from convert.targets import SUFFIXES, write_target
 from convert.targets.base import Options
-from tests.convert.every_format.design import FLAT, pictures, reference, weights
+from tests.convert.every_format.design import pictures, reference, weights
 from tests.convert.every_format.makers import SOURCES
 
 LEGACY = "tflite-uint8-legacy"
@@ -48,7 +46,7 @@ class Workshop:
             source = SOURCES[name]
             files = source.make(self.new_folder("source"), weights())
             imported = open_source(Request(files, shapes=source.shapes))
-            network = fold_batch_norms(fold_old_batch_norms(tidy(imported.network)))
+            network = simplified(tidy(imported.network))
             self._read[name] = Read(files, imported, network)
         return self._read[name]
 
@@ -90,16 +88,13 @@ def expected_for(images: Any) -> Any:
 
 def constants_in_order(network: Network) -> Iterator[Any]:
     """Numbers as the layers read them: kernels and biases, slopes as a row, the dense layer's matrix as (out, in) of C, H, W."""
-    is_turned = "Transpose" in Counter(node.op for node in network.nodes)
     for node in network.nodes:
         held = [network.constants[name] for name in node.inputs if name in network.constants]
         if node.op == "PRelu":
             yield held[0].reshape(-1)
         elif node.op in {"Gemm", "MatMul"}:
             matrix = held[0] if node.attributes.get("transB", 0) else held[0].T
-            channels, height, width = FLAT
-            lying = matrix.reshape(-1, height, width, channels).transpose(0, 3, 1, 2) if is_turned else matrix
-            yield lying.reshape(matrix.shape)
+            yield matrix
             yield from held[1:]
-        elif node.op not in {"Reshape", "Transpose"}:
+        elif node.op != "Reshape":
             yield from held
