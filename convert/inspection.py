@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ def inspect(request: Request) -> dict[str, Any]:
     kind = format_of(request.files)
     found: dict[str, Any] = {
         "format": kind,
-        "files": {path.name: _bytes(path) for path in request.files},
+        "files": {path.name: _bytes(path) for path in _all_files(kind, request.files)},
         "inputs": {}, "outputs": {}, "operators": {}, "parameters": None, "macs": None,
         "details": _details(kind, request.files), "licence": "", "notes": [],
     }  # fmt: skip
@@ -40,6 +41,18 @@ def inspect(request: Request) -> dict[str, Any]:
     return found
 
 
+def _all_files(kind: str, files: tuple[Path, ...]) -> list[Path]:
+    """Those asked about; of a checkpoint its variables too, which lie in files of their own."""
+    if kind != "tf1-checkpoint" or not files[0].is_file():
+        return list(files)
+    others = (
+        path
+        for end in ("index", "data-*")
+        for path in sorted(files[0].parent.glob(f"{glob.escape(files[0].stem)}.{end}"))
+    )
+    return list(dict.fromkeys([*files, *others]))
+
+
 def _bytes(path: Path) -> int:
     if path.is_dir():
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
@@ -48,7 +61,14 @@ def _bytes(path: Path) -> int:
 
 def _details(kind: str, files: tuple[Path, ...]) -> Details:
     describe = _DETAILS.get(kind)
-    return {} if describe is None else describe(files[0])
+    if describe is None:
+        return {}
+    try:
+        return describe(files[0])
+    except OstiaryError as error:
+        # What reads bytes knows no name.
+        error.where = error.where or str(files[0])
+        raise
 
 
 def _tflite(path: Path) -> Details:
@@ -73,8 +93,9 @@ def _quantised(tensor: Any) -> str:
 def _checkpoint(path: Path) -> Details:
     from convert.importers.tensorflow.checkpoint import variables_of
 
-    rows = [f"{name}  {'x'.join(map(str, shape)) or 'scalar'}  {dtype}" for name, shape, dtype in variables_of(path)]
-    return {f"variables ({len(rows)})": "\n  ".join(["", *rows])}
+    rows = [(name, "x".join(map(str, shape)) or "scalar", dtype) for name, shape, dtype in variables_of(path)]
+    longest = max((len(name) for name, _, _ in rows), default=0)
+    return {"variables": [f"{name:<{longest}}  {dtype}  {shape}" for name, shape, dtype in rows]}
 
 
 def _saved_model(path: Path) -> Details:

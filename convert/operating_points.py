@@ -74,11 +74,8 @@ def operating_points(comparisons: Comparisons, measured_on: str) -> dict[str, Op
     Thresholds are rounded up to four digits; `fmr` and `fnmr` are what holds at the rounded one.
     """
     impostor, genuine = comparisons.impostor, comparisons.genuine
+    refuse_too_few(len(impostor), len(genuine))
     supported = {name: rate for name, rate in FALSE_MATCH_RATES.items() if rate * len(impostor) >= LEAST_FALSE_MATCHES}
-    if not supported or not len(genuine):
-        found = f"{len(impostor)} comparisons of two people and {len(genuine)} of one"
-        least = int(LEAST_FALSE_MATCHES / max(FALSE_MATCH_RATES.values()))
-        raise UsageError(f"{found} are too few for an operating point", expected=f"at least {least} and 1")
     points: dict[str, OperatingPoint] = {}
     for name, rate in supported.items():
         threshold = _rounded_up(lowest_threshold(impostor, rate))
@@ -87,6 +84,14 @@ def operating_points(comparisons: Comparisons, measured_on: str) -> dict[str, Op
             threshold, float(f"{fmr:.4g}"), float(f"{fnmr:.4g}"), len(impostor), len(genuine), measured_on
         )
     return points
+
+
+def refuse_too_few(impostor: int, genuine: int) -> None:
+    """UsageError where so many comparisons of two people and of one support no operating point."""
+    least = int(LEAST_FALSE_MATCHES / max(FALSE_MATCH_RATES.values()))
+    if impostor < least or not genuine:
+        found = f"{impostor} comparisons of two people and {genuine} of one"
+        raise UsageError(f"{found} are too few for an operating point", expected=f"at least {least} and 1")
 
 
 def _rounded_up(threshold: float) -> float:

@@ -7,13 +7,14 @@ import dataclasses
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from convert.bundle import write_bundle
 from convert.evaluate import Evaluation
-from convert.operating_points import compare_all, operating_points
+from convert.operating_points import compare_all, operating_points, refuse_too_few
 from convert.pictures import person_of
 from edge.bundle import MANIFEST_NAME, Bundle, load_bundle
 from edge.config.settings import Settings
@@ -42,6 +43,14 @@ def models_with_detector(folder: Path, detector: str | None) -> Iterator[Models]
         yield load_models(Settings(bundle=combined))
 
 
+def check_measurable(folder: Path, names: Sequence[str]) -> None:
+    """Before hours of work: BundleError where the manifest may not be changed, UsageError where these pictures are too few."""
+    refuse_signed(load_bundle(folder))
+    each = Counter(person_of(name) for name in names).values()
+    genuine = sum(count * (count - 1) // 2 for count in each)
+    refuse_too_few(len(names) * (len(names) - 1) // 2 - genuine, genuine)
+
+
 def write_measured(folder: Path, evaluation: Evaluation, data: str) -> dict[str, Any]:
     """Put operating points from every comparison of the evaluation's pictures, and its figures, into the manifest.
 
@@ -58,12 +67,9 @@ def write_measured(folder: Path, evaluation: Evaluation, data: str) -> dict[str,
 
 
 def replace_manifest(bundle: Bundle, manifest: Manifest) -> None:
-    """Write `manifest` over the bundle's, whole or not at all. A signature that was there no longer fits and is refused."""
+    """Write `manifest` over the bundle's, whole or not at all. BundleError for a signed one."""
     path = bundle.folder / MANIFEST_NAME
-    if (bundle.folder / "manifest.sig").exists():
-        raise BundleError(
-            "signed: changing it would break the signature", where=str(path), hint="Measure it before it is signed."
-        )
+    refuse_signed(bundle)
     text = manifest_text(dataclasses.asdict(manifest))
     scratch = path.with_name(f".{MANIFEST_NAME}.{os.getpid()}")
     try:
@@ -74,6 +80,17 @@ def replace_manifest(bundle: Bundle, manifest: Manifest) -> None:
         raise UsageError(f"cannot be written ({error.strerror})", where=str(path)) from error
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def refuse_signed(bundle: Bundle) -> None:
+    """BundleError (exit code 4) for a bundle whose signature a change would break."""
+    if (bundle.folder / "manifest.sig").exists():
+        raise BundleError(
+            "signed: changing it would break the signature",
+            where=str(bundle.folder / MANIFEST_NAME),
+            expected="no manifest.sig beside it",
+            hint="Measure it before it is signed.",
+        )
 
 
 def manifest_text(manifest: Mapping[str, Any]) -> str:

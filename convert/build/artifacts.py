@@ -19,10 +19,11 @@ from convert.fidelity import Fidelity, fidelity
 from convert.network import Array, Floats
 from convert.passes.ssd import detection_head
 from convert.runners import open_runner
-from convert.runners.base import Feeds, Outputs, Runner
+from convert.runners.base import Outputs, Runner
 from convert.runners.onnx_runtime import OnnxRuntimeRunner
 from convert.targets import SUFFIXES, write_target
 from convert.targets.base import DetectionHead, Options
+from edge.datatypes import Image
 from edge.errors import ModelError, UsageError
 from edge.manifest import Normalisation
 
@@ -52,7 +53,10 @@ class Built:
 
     part: str
     target: str
+    path: Path
+    """The artifact; of a SavedModel its folder."""
     files: tuple[Path, ...]
+    """All that was written."""
     normalisation: Normalisation
     """What it expects of a pixel."""
     fidelity: tuple[Fidelity, ...]
@@ -74,7 +78,7 @@ class Built:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        path = self.files[0]
+        path = self.path
         return {
             "part": self.part,
             "target": self.target,
@@ -102,7 +106,7 @@ def build_artifact(plan: Plan, model: Model, target: str, sample: Sample, path: 
     if head is not None:
         # The raw outputs are proved; what TFLite_Detection_PostProcess makes of them has no like in the source.
         files = tuple(write_target(target, network, path, replace(options, head=head)))
-    built = Built(model.part, target, files, normalisation, compared, reference, runner, _facts(path, target))
+    built = Built(model.part, target, path, files, normalisation, compared, reference, runner, _facts(path, target))
     if plan.check_tolerance:
         refuse_unfaithful(built)
     return built
@@ -125,8 +129,8 @@ def _proof(
     runner = open_runner(path, runtime="opencv") if target in {"onnx", "opencv-pb"} else open_runner(path)
     reference = reference_of(model)
     pictures = sample.held_out[:PROOF_RUNS]
-    expected = run_all(reference, _feeds(model, reference, pictures, model.normalisation))
-    found = run_all(runner, _feeds(model, runner, pictures, normalisation))
+    expected = run_all(model, reference, pictures, model.normalisation)
+    found = run_all(model, runner, pictures, normalisation)
     compared = tuple(fidelity(name, expected[name], *other) for name, other in _in_order(found, expected).items())
     return compared, reference.label, runner.label
 
@@ -134,8 +138,8 @@ def _proof(
 def prove_import(model: Model, sample: Sample) -> tuple[Fidelity, ...]:
     """The source as it was read, in ONNX Runtime, beside the source itself."""
     read = OnnxRuntimeRunner(model.imported.network)
-    feeds = _feeds(model, read, sample.held_out[:IMPORT_RUNS], model.normalisation)
-    expected, found = run_all(model.imported.reference, feeds), run_all(read, feeds)
+    pictures = sample.held_out[:IMPORT_RUNS]
+    expected, found = (run_all(model, each, pictures, model.normalisation) for each in (model.imported.reference, read))
     return tuple(fidelity(name, expected[name], *other) for name, other in _in_order(found, expected).items())
 
 
@@ -157,16 +161,25 @@ def reference_of(model: Model) -> Runner:
     return OnnxRuntimeRunner(model.network) if model.is_adapted else model.imported.reference
 
 
-def run_all(runner: Runner, feeds: Sequence[Feeds]) -> Outputs:
-    """Outputs of one run for each feed, stacked along the first axis."""
-    made = [runner.run(one) for one in feeds]
-    return {name: np.concatenate([outputs[name][np.newaxis] for outputs in made]) for name in made[0]}
-
-
-def _feeds(model: Model, runner: Runner, pictures: Array, normalisation: Normalisation) -> list[Feeds]:
+def run_all(model: Model, runner: Runner, pictures: Image, normalisation: Normalisation) -> Outputs:
+    """Outputs for each picture, stacked along a new first axis. A network of a fixed batch is fed that many at once."""
     port = runner.inputs[0]
     values = feed(pictures, model.colour_order, normalisation)
-    return [{port.name: values[index : index + 1]} for index in range(len(values))]
+    size = port.shape[0] or 1
+    # The last run is filled up with the last picture.
+    rows = np.minimum(np.arange(-(-len(values) // size) * size), len(values) - 1).reshape(-1, size)
+    made = [runner.run({port.name: values[row]}) for row in rows]
+    return {name: _by_picture([run[name] for run in made], size)[: len(values)] for name in made[0]}
+
+
+def _by_picture(runs: Sequence[Array], size: int) -> Array:
+    """Results of `size` pictures a run -> one row a picture, each as a run of it alone would give it."""
+    if size == 1:
+        return np.stack(runs)
+    shape = runs[0].shape
+    if not shape or shape[0] % size:
+        raise ModelError(f"an output of shape {shape} for a batch of {size}", expected="a multiple of it first")
+    return np.concatenate([run.reshape(size, shape[0] // size, *shape[1:]) for run in runs])
 
 
 def _in_order(found: Outputs, expected: Outputs) -> dict[str, tuple[Array, str]]:

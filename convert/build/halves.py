@@ -96,7 +96,7 @@ def _from_catalogue(name: str, scratch: Path, beside: Path | None) -> DetectorHa
     verify_sources(recipe, folder)
     models = read_models(Plan(name, recipe, folder, Wish(None)))
     files = {part: write_part(model, scratch / f"{part}.onnx") for part, model in models.items()}
-    return detector_half(recipe.detector, files, f"{recipe.title}, {recipe.source}", recipe.licence)
+    return detector_half(recipe.detector, files, recipe.provenance, recipe.licence)
 
 
 def write_part(model: Model, path: Path) -> Path:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 
-from convert.build.artifacts import Built, build_artifact, file_name, prove_import, refuse_misread, removed
+from convert.build.artifacts import (
+    PROOF_RUNS,
+    Built,
+    build_artifact,
+    file_name,
+    prove_import,
+    refuse_misread,
+    removed,
+)
 from convert.build.halves import (
     DetectorHalf,
     EmbedderHalf,
@@ -18,8 +27,8 @@ from convert.build.halves import (
     find_detector,
     sized,
 )
-from convert.build.models import Model, read_models
-from convert.build.plan import EMBEDDERS, Plan
+from convert.build.models import INTEGER_TARGETS, Model, read_models
+from convert.build.plan import EMBEDDERS, LEGACY, Plan, check_plan
 from convert.build.report import REPORT_NAME, report_of, write_report
 from convert.build.sample import Sample, take_sample
 from convert.build.steps import Log, Steps
@@ -28,7 +37,7 @@ from convert.describe import quantisation_of, tool_versions
 from edge.align import template_named
 from edge.bundle import Bundle, default_bundle_folder, load_bundle
 from edge.config.settings import Settings
-from edge.errors import ModelError, UsageError
+from edge.errors import ModelError, OstiaryError, UsageError
 from edge.manifest import SCHEMA_VERSION, Embedder, OperatingPoint
 from edge.reader import load_models
 
@@ -36,6 +45,7 @@ UNMEASURED = "unmeasured"
 _NO_POINT = OperatingPoint(
     1.0, 0.0, 1.0, 0, 0, "nothing: `ostiary-convert evaluate --write-operating-points` measures thresholds"
 )
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FLOATS = frozenset({"onnx", "tflite-float32", "tflite-float16"})
 
 
@@ -51,24 +61,35 @@ class Halves:
 def build(plan: Plan, output: Path, log: Log) -> dict[str, Any]:
     """Make what the plan says at `output`; returns the report. `log` is told of each step."""
     cv2.setNumThreads(1)
-    steps = Steps(log)
-    with replaced_folder(output, marks=(REPORT_NAME,)) as folder:
-        with steps.step(f"read {plan.recipe.title}"):
-            models = read_models(plan)
-            for model in models.values():
-                for note in model.imported.notes:
-                    steps.note(note)
-        report = (
-            _build_artifacts(plan, models, folder, steps)
-            if plan.targets
-            else _build_bundle(plan, models, folder, steps)
-        )
+    check_plan(plan)
+    try:
+        with replaced_folder(output, marks=(REPORT_NAME,)) as folder:
+            report = _build(plan, folder, Steps(log))
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        hint = "Nothing was written, and what stood there before is as it was."
+        raise OstiaryError(f"cannot be written ({error.strerror})", where=str(output), hint=hint) from error
     log(f"written to {output}")
     return report
 
 
+def _build(plan: Plan, folder: Path, steps: Steps) -> dict[str, Any]:
+    with steps.step(f"read {plan.recipe.title}"):
+        models = read_models(plan)
+        for model in models.values():
+            for note in model.imported.notes:
+                steps.note(note)
+    if plan.targets:
+        return _build_artifacts(plan, models, folder, steps)
+    return _build_bundle(plan, models, folder, steps)
+
+
 def _build_artifacts(plan: Plan, models: dict[str, Model], folder: Path, steps: Steps) -> dict[str, Any]:
     built = [one for model in models.values() for one in _targets(plan, model, folder, steps, plan.targets)]
+    if not built:
+        rows = "\n".join(f"  {what}: {why}" for what, why in steps.left_out.items())
+        raise ModelError(f"no target can take {plan.recipe.title}\n{rows}")
     report = report_of(plan, models, built, steps)
     write_report(report, folder)
     return report
@@ -76,8 +97,9 @@ def _build_artifacts(plan: Plan, models: dict[str, Model], folder: Path, steps: 
 
 def _targets(plan: Plan, model: Model, folder: Path, steps: Steps, targets: tuple[str, ...]) -> list[Built]:
     with steps.step(f"pictures for {model.part}: {model.view.kind}, {model.view.width}x{model.view.height}"):
-        sample = take_sample(plan.wish, model.view)
-        _warn_of_stand_in(sample, targets, steps)
+        is_integer = not INTEGER_TARGETS.isdisjoint(targets)
+        sample = take_sample(plan.wish if is_integer else dataclasses.replace(plan.wish, calibration=0), model.view)
+        _tell_sample(sample, steps, is_integer=is_integer)
     if model.is_adapted:
         with steps.step(f"{model.part} as it was read, beside its source"):
             read = prove_import(model, sample)
@@ -87,6 +109,9 @@ def _targets(plan: Plan, model: Model, folder: Path, steps: Steps, targets: tupl
             if plan.check_tolerance:
                 refuse_misread(read, model.part)
     stem = plan.name if len(plan.recipe.parts) == 1 else f"{plan.name}.{model.part}"
+    if plan.only_possible and plan.default_ranges is None and LEGACY in targets:
+        targets = tuple(target for target in targets if target != LEGACY)
+        steps.leave_out(f"{model.part} as {LEGACY}", "no --default-ranges")
     made = (_target(plan, model, sample, folder / file_name(stem, target), (target, steps)) for target in targets)
     return [one for one in made if one is not None]
 
@@ -108,8 +133,10 @@ def _target(plan: Plan, model: Model, sample: Sample, path: Path, how: tuple[str
     return built
 
 
-def _warn_of_stand_in(sample: Sample, targets: tuple[str, ...], steps: Steps) -> None:
-    if sample.is_stand_in and any(target.split("-")[-1] in {"int8", "uint8"} for target in targets):
+def _tell_sample(sample: Sample, steps: Steps, *, is_integer: bool) -> None:
+    proof = min(len(sample.held_out), PROOF_RUNS)
+    steps.note(f"{len(sample.calibration)} for calibration, {proof} for proof" if is_integer else f"{proof} for proof")
+    if sample.is_stand_in and is_integer:
         steps.note(f"no --calibration: activation ranges come from {sample.label}; give real faces for better accuracy")
 
 
@@ -131,11 +158,6 @@ def _found(built: Built) -> list[str]:
 
 
 def _build_bundle(plan: Plan, models: dict[str, Model], folder: Path, steps: Steps) -> dict[str, Any]:
-    if plan.recipe.role not in {"embedder", "detector"}:
-        hint = "Add --target, once for each artifact wanted, or --role embedder with what belongs to it."
-        raise UsageError(
-            f"a model of role {plan.recipe.role} makes no bundle", expected="embedder or detector", hint=hint
-        )
     scratch = folder.parent / "artifacts"
     scratch.mkdir()
     if plan.recipe.role == "embedder":
@@ -179,9 +201,7 @@ def _embedder_half(plan: Plan, model: Model, built: Built) -> EmbedderHalf:
         output_name="" if tflite else model.network.output_name,
         add_mirrored=use.add_mirrored,
     )
-    artifact = Artifact(
-        path.read_bytes(), "embedder", f"{plan.recipe.title}, {plan.recipe.source}", plan.recipe.licence
-    )
+    artifact = Artifact(path.read_bytes(), "embedder", plan.recipe.provenance, plan.recipe.licence)
     points = plan.recipe.operating_points
     known = points.get(built.target) or (points.get("float32") if built.target in _FLOATS else None)
     return EmbedderHalf(spec, {name: artifact}, known or {UNMEASURED: _NO_POINT})
@@ -203,7 +223,7 @@ def _detector_bundle(plan: Plan, models: dict[str, Model], scratch: Path, steps:
     built = [one for model in models.values() for one in _targets(plan, model, scratch, steps, ("onnx",))]
     files = {one.part: one.files[0] for one in built}
     network = next(iter(models.values())).network
-    half = detector_half(sized(use, network), files, f"{plan.recipe.title}, {plan.recipe.source}", plan.recipe.licence)
+    half = detector_half(sized(use, network), files, plan.recipe.provenance, plan.recipe.licence)
     return Halves(half, embedder_of_bundle(base), built)
 
 

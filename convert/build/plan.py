@@ -25,6 +25,7 @@ EMBEDDERS = {
     "tflite-uint8-legacy": "tflite-uint8-legacy",
 }
 """What a bundle's embedder may be -> the target that writes it."""
+LEGACY = "tflite-uint8-legacy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,11 @@ class Plan:
     """Leave out targets that cannot take the network, and say so, instead of failing."""
 
 
+def is_recipe(source: str) -> bool:
+    """Whether a user names a recipe: of the catalogue, or a file of their own."""
+    return source in names() or Path(source).suffix.lower() in {".yaml", ".yml"}
+
+
 def resolve(source: str, given: Path | None, overrides: Overrides, *, any_digest: bool) -> tuple[str, Recipe, Path]:
     """(name, recipe, folder of its files) of a catalogue name, a recipe file, or a model file.
 
@@ -82,13 +88,35 @@ def resolve(source: str, given: Path | None, overrides: Overrides, *, any_digest
         return source, recipe, folder
     if not path.exists() and not Path(f"{path}.meta").exists():
         hint = f"The catalogue has {', '.join(names())}."
-        raise UsageError(f"{source!r} is neither a file nor a model of the catalogue", expected="either", hint=hint)
-    if path.suffix in {".yaml", ".yml"}:
+        expected = "a model file, a recipe (.yaml), or a name of the catalogue"
+        raise UsageError(f"{source!r} is neither a file nor a model of the catalogue", expected=expected, hint=hint)
+    if is_recipe(source):
         recipe = read_recipe(path)
         folder = find_sources(path.stem, recipe, given, beside=path)
         verify_sources(recipe, folder, any_digest=any_digest)
         return path.stem, recipe, folder
-    return _plain_name(path), _recipe_for(path, overrides), path.parent
+    return plain_name(path), _recipe_for(path, overrides), path.parent
+
+
+def check_plan(plan: Plan) -> None:
+    """UsageError for what cannot be meant, before any work."""
+    role, use = plan.recipe.role, plan.recipe.detector
+    if not plan.targets and role not in {"embedder", "detector"}:
+        hint = "Add --target, once for each artifact wanted, or --role embedder with what belongs to it."
+        raise UsageError(f"a model of role {role} makes no bundle", expected="embedder or detector", hint=hint)
+    wanted = plan.targets or ((EMBEDDERS[plan.embedder],) if role == "embedder" else ())
+    if not plan.targets and plan.batch not in {None, 1}:
+        raise UsageError(f"--batch {plan.batch} for a bundle", expected="1: a device embeds one face at a time")
+    if LEGACY in wanted and plan.default_ranges is None and not plan.only_possible:
+        hint = "They are invented: nothing measures them. tflite-uint8 wants none."
+        raise UsageError(f"{LEGACY} without ranges", expected="--default-ranges LOW HIGH, such as 0 6", hint=hint)
+    if plan.default_ranges is not None and not plan.default_ranges[0] <= 0 < plan.default_ranges[1]:
+        low, high = plan.default_ranges
+        raise UsageError(f"--default-ranges {low:g} {high:g}", expected="a range that holds 0 and more")
+    if plan.post_process and (use is None or use.ssd is None):
+        raise UsageError(
+            f"--post-process for {plan.name}", expected="a single-shot detector with a section ssd in its recipe"
+        )
 
 
 def _recipe_for(path: Path, said: Overrides) -> Recipe:
@@ -126,10 +154,11 @@ def _source_file(path: Path) -> SourceFile:
     return SourceFile(path.name, sha256_of(path), path.stat().st_size)
 
 
-def _plain_name(path: Path) -> str:
+def plain_name(path: Path) -> str:
+    """A file's name as a bundle or an artifact may be named: at most 40 letters, digits, dots, dashes."""
     stem = path.name.removesuffix(path.suffix) if path.suffix else path.name
     kept = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in stem.lower()).strip("._-")
-    return kept[:48] or "model"
+    return kept[:40] or "model"
 
 
 def with_targets(plan: Plan, targets: tuple[str, ...]) -> Plan:

@@ -15,7 +15,7 @@ from convert.network import Floats
 from convert.pictures import PictureStore, person_of
 from edge.align import TEMPLATES, align
 from edge.bundle import load_bundle
-from edge.cli.common import progress
+from edge.cli.common import plural, progress
 from edge.config.settings import Detect
 from edge.datatypes import Detection, Image
 from edge.detect import make_detector
@@ -26,6 +26,8 @@ from edge.pictures import read_picture
 
 CROP_MARGIN = 0.2
 """Beyond a detector's box on each side, where a network wants faces that are not aligned."""
+_MOST_STAND_INS = 120
+"""More variations of one portrait teach nothing, and each takes its time."""
 _STAND_IN = "matplotlib's grace_hopper.jpg (public domain), varied"
 
 
@@ -68,15 +70,15 @@ def take_sample(wish: Wish, view: View) -> Sample:
     wanted = wish.calibration + wish.held_out
     store = wish.store
     if store is None:
-        found = _stand_ins(view, wanted, wish.seed)
+        found = _stand_ins(view, min(wanted, _MOST_STAND_INS), wish.seed)
         cut = len(found) * wish.calibration // wanted
         return Sample(found[:cut], found[cut:], _STAND_IN, is_stand_in=True)
     names = _names(store, wish)
     found = np.stack(_some(store, names, view, wanted))
     # Of fewer pictures than wanted, each purpose gets its share.
-    cut = max(1, len(found) * wish.calibration // wanted)
+    cut = min(max(1, len(found) * wish.calibration // wanted), wish.calibration)
     held_out = found[cut:] if len(found) > cut else found
-    return Sample(found[:cut], held_out, f"{cut} pictures of {store.label}, seed {wish.seed}")
+    return Sample(found[:cut], held_out, f"{plural(cut, 'picture')} of {store.label}, seed {wish.seed}")
 
 
 def feed(pictures: Image, colour_order: str, normalisation: Normalisation) -> Floats:
@@ -112,10 +114,12 @@ def _some(store: PictureStore, names: Sequence[str], view: View, wanted: int) ->
     detector = _default_detector()
     most = min(len(names), wanted * 3 + 20)
     found: list[Image] = []
+    unreadable = 0
     for name in progress(names[:most], f"calibration pictures, {view.kind}"):
         try:
             image = store.read(name)
         except PictureError:
+            unreadable += 1
             continue
         cut = _cut(image, detector, view)
         if cut is not None:
@@ -124,7 +128,10 @@ def _some(store: PictureStore, names: Sequence[str], view: View, wanted: int) ->
             break
     if not found:
         hint = "Name pictures with one clear face each."
-        raise UsageError(f"no usable face in {most} pictures", where=store.label, expected="faces", hint=hint)
+        problem = f"no usable face in {plural(most, 'picture')}"
+        if unreadable:
+            problem = f"{problem}, {unreadable} of which cannot be read"
+        raise UsageError(problem, where=store.label, expected="faces", hint=hint)
     return found
 
 

@@ -44,4 +44,4 @@ class Steps:
     def leave_out(self, what: str, why: str) -> None:
         """Something that cannot be made and need not be."""
         self.left_out[what] = why
-        self.note(f"left out: {why}")
+        self.note(f"left out, {what}: {why}")

@@ -112,6 +112,11 @@ class Recipe:
     )
     published: dict[str, Any] = setting({}, doc="figures that its authors give")
 
+    @property
+    def provenance(self) -> str:
+        """What it is and where it comes from."""
+        return self.title if self.title == self.source else f"{self.title}, {self.source}"
+
     def __post_init__(self) -> None:
         needed = {"embedder": self.embedder, "detector": self.detector}.get(self.role, True)
         if needed is None:

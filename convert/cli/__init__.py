@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ examples:
   ostiary-convert default-bundle --source weights --images lfw-deepfunneled.tar \\
       --identities identities-train.txt --pairs pairs-evaluate.txt -o default-bundle
 
-exit codes: 0 clean, 2 usage, 4 bundle or model rejected, 1 anything else."""
+exit codes: 0 clean, 2 usage, 3 cannot be fetched, 4 bundle or model rejected, 1 anything else."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -44,6 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is that of edge.errors. Nobody sees a traceback for a mistake of their own."""
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    _prepare_output()
     parser = make_parser()
     args = parser.parse_args(arguments)
     if args.run is None:
@@ -54,8 +56,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OstiaryError as error:
         print(f"ostiary-convert: {error}", file=sys.stderr)
         return error.exit_code
-    except OSError as error:
-        print(f"ostiary-convert: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        # The reader of a pipe has left; so do we, and Python must not complain while it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OTHER
+    except (OSError, MemoryError) as error:
+        print(f"ostiary-convert: {_sentence(error)}", file=sys.stderr)
         return EXIT_OTHER
     except KeyboardInterrupt:
+        print("ostiary-convert: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _sentence(error: OSError | MemoryError) -> str:
+    """For what no module has a better sentence for."""
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return f"{where}{error.strerror or error}"
+
+
+def _prepare_output() -> None:
+    """Names in a model may be of letters that a terminal does not know: such are spelt out."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from convert.build.plan import EMBEDDERS, Overrides, Plan
+from convert.build.plan import EMBEDDERS, Overrides, Plan, plain_name
 from convert.catalogue.recipe import FORMATS, ROLES, TARGETS, EmbedderUse, Picture
 from convert.cli.common import Subcommands
 from edge.align import TEMPLATES
@@ -19,6 +19,11 @@ _ABOUT = """\
 Imports a model, rewrites and quantises it, proves every artifact beside its source on real pictures, and writes a bundle
 that `ostiary --bundle` runs, or, with --target, a folder of artifacts. SOURCE is a model of the catalogue, a recipe (.yaml),
 or a model file of any format."""
+_OF_A_FILE: dict[str, Any] = {
+    "--format": "", "--input": [], "--output-name": [], "--shape": [], "--set": [], "--architecture": "", "--signature": "",
+    "--role": "other", "--template": None, "--colour": "RGB", "--mean": 0.0, "--std": 1.0, "--prewhiten": False,
+}  # fmt: skip
+"""What a recipe says, and a command line only of a file without one -> what stands there when nothing is said."""
 _EPILOG = """\
 examples:
   ostiary-convert build mobilefacenet-mxnet --source models/mobilefacenet-mxnet --calibration faces/ -o my-bundle
@@ -123,7 +128,7 @@ def run(args: argparse.Namespace) -> int:
 
 def plan_of(args: argparse.Namespace) -> Plan:
     """The plan that the arguments describe. UsageError where they cannot be meant."""
-    from convert.build.plan import resolve
+    from convert.build.plan import is_recipe, resolve
     from convert.build.sample import Wish
     from convert.pairs import read_people
     from convert.pictures import open_any_pictures
@@ -132,7 +137,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
         raise UsageError(f"--count {args.count} --std {args.std:g}", expected="numbers above 0")
     store = open_any_pictures(args.calibration) if args.calibration else None
     people = read_people(args.people) if args.people else None
-    name, recipe, folder = resolve(args.model, args.source, _overrides(args), any_digest=args.any_digest)
+    said = _said_beside_a_recipe(args) if is_recipe(args.model) else _overrides(args)
+    name, recipe, folder = resolve(args.model, args.source, said, any_digest=args.any_digest)
     targets = tuple(recipe.targets) if "all" in args.target else tuple(dict.fromkeys(args.target))
     return Plan(
         name=name,
@@ -151,16 +157,31 @@ def plan_of(args: argparse.Namespace) -> Plan:
     )
 
 
+def _said_beside_a_recipe(args: argparse.Namespace) -> Overrides:
+    """Nothing: a recipe says it all. UsageError rather than an option without effect."""
+    values = vars(args)
+    given = [option for option, default in _OF_A_FILE.items() if values[option[2:].replace("-", "_")] != default]
+    if given:
+        hint = "A recipe of your own (.yaml) may say something else."
+        raise UsageError(
+            f"{', '.join(given)} with the recipe {args.model}", expected="none of them: the recipe says it", hint=hint
+        )
+    return Overrides()
+
+
 def _overrides(args: argparse.Namespace) -> Overrides:
     normalisation = Normalisation("prewhiten") if args.prewhiten else Normalisation("fixed", args.mean, args.std)
     embedder = None
+    if args.role == "detector":
+        hint = "docs/converter.md has its keys. --target without --role writes the network alone."
+        raise UsageError("a detector without a recipe", expected="a recipe (.yaml) that says how it is run", hint=hint)
     if args.role == "embedder":
         if args.template is None or args.colour == "GREY":
             raise UsageError(
                 "an embedder without its alignment",
                 expected=f"--template {'|'.join(TEMPLATES)} and --colour RGB or BGR",
             )
-        embedder = EmbedderUse(Path(args.model).stem[:40], args.template, args.colour, normalisation)
+        embedder = EmbedderUse(plain_name(Path(args.model)), args.template, args.colour, normalisation)
     return Overrides(
         inputs=tuple(args.input),
         outputs=tuple(args.output_name),

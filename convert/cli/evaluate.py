@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.cli.common import Subcommands, add_images
-from edge.errors import EXIT_OK
+from edge.errors import EXIT_OK, UsageError
 
 
 def add_command(commands: Subcommands) -> None:
@@ -41,15 +41,19 @@ def add_command(commands: Subcommands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it; returns the exit code."""
-    from convert.evaluate import check_pairs, evaluate_models
+    from convert.evaluate import check_pairs, evaluate_models, pictures_of
     from convert.pairs import read_all_pairs
     from convert.pictures import open_pictures
-    from convert.rewrite import models_with_detector, write_measured
+    from convert.rewrite import check_measurable, models_with_detector, write_measured
     from edge.bundle import default_bundle_folder
 
     folder = args.bundle or default_bundle_folder()
     pairs, store = read_all_pairs(args.pairs), open_pictures(args.images)
     check_pairs(pairs, store)
+    if args.write_operating_points:
+        if args.bundle is None:
+            raise UsageError("--write-operating-points into the package's own bundle", expected="--bundle DIR")
+        check_measurable(folder, pictures_of(pairs))
     with models_with_detector(folder, args.detector) as models:
         evaluation = evaluate_models(models, store, pairs)
     result = evaluation.verification.as_dict()

@@ -102,7 +102,9 @@ def shown(found: dict[str, Any]) -> str:
         rows.append(("parameters", f"{found['parameters']:,}"))
     if found["macs"] is not None:
         rows.append(("MACs", f"{found['macs'] / 1e6:,.1f} million for one run"))
-    rows += [(name, text) for name, text in found["details"].items()]
+    for name, told in found["details"].items():
+        lines = [told] if isinstance(told, str) else told
+        rows += [(name if not index else "", line) for index, line in enumerate(lines)]
     rows += [("licence", found["licence"] or "none recorded in the file")]
     rows += [("note" if not index else "", note) for index, note in enumerate(found["notes"])]
     width = max(len(name) for name, _ in rows) + 2

@@ -10,9 +10,11 @@ from typing import Any
 
 from convert.evaluate import Scores
 from convert.plots import GENUINE, IMPOSTOR, draw_roc, draw_similarities, drawn
-from edge.errors import MissingDependencyError, UsageError
+from edge.errors import MissingDependencyError, ModelError, UsageError
 
 _TEMPLATE = "page.html.j2"
+_ABSENT: Mapping[str, Any] = {"bundle": None, "evaluation": None, "latency_ms": None}
+"""What a report need not have."""
 
 
 def write_page(report: Mapping[str, Any], scores: Scores | None, path: Path) -> list[Path]:
@@ -38,8 +40,12 @@ def page(report: Mapping[str, Any], scores: Scores | None) -> str:
     )
     environment.filters |= {"size": _size, "shape": _shape, "figure": _figure, "percent": _percent}
     source = (resources.files("convert.report") / _TEMPLATE).read_text(encoding="utf-8")
-    pictures = _pictures(report, scores)
-    return str(environment.from_string(source).render(report=report, pictures=pictures))
+    template = environment.from_string(source)
+    try:
+        return str(template.render(report={**_ABSENT, **report}, pictures=_pictures(report, scores)))
+    except (jinja2.UndefinedError, LookupError, TypeError, ValueError, AttributeError) as error:
+        hint = "Build it again with this version of ostiary-convert."
+        raise ModelError(f"a report that is not whole ({error})", where="report.json", hint=hint) from error
 
 
 def _pictures(report: Mapping[str, Any], scores: Scores | None) -> dict[str, Any]:
@@ -52,7 +58,7 @@ def _pictures(report: Mapping[str, Any], scores: Scores | None) -> dict[str, Any
         made["roc"] = drawn(lambda axes: draw_roc(axes, scores))
         made["similarities"] = drawn(lambda axes: draw_similarities(axes, scores))
     # matplotlib wrote these; what stands before the <svg> element is for files alone.
-    return {name: markupsafe.Markup(data.decode()[data.decode().index("<svg") :]) for name, data in made.items()}  # noqa: S704
+    return {name: markupsafe.Markup(data.decode()[data.decode().index("<svg") :]) for name, data in made.items()}
 
 
 def _draw_sizes(axes: Any, artifacts: list[dict[str, Any]]) -> None:
@@ -65,7 +71,9 @@ def _draw_sizes(axes: Any, artifacts: list[dict[str, Any]]) -> None:
 
 def _draw_latency(axes: Any, stages: Mapping[str, Mapping[str, float]]) -> None:
     names = list(stages)
-    slow = axes.barh(names[::-1], [stages[name]["p95"] for name in names[::-1]], 0.5, color=IMPOSTOR, alpha=0.35, label="p95")
+    slow = axes.barh(
+        names[::-1], [stages[name]["p95"] for name in names[::-1]], 0.5, color=IMPOSTOR, alpha=0.35, label="p95"
+    )
     axes.barh(names[::-1], [stages[name]["p50"] for name in names[::-1]], 0.5, color=GENUINE, label="median")
     axes.bar_label(slow, [f" {stages[name]['p50']:.2f}" for name in names[::-1]])
     axes.set(xlabel="ms, one thread", xlim=(0, max(stage["p95"] for stage in stages.values()) * 1.15))
@@ -85,7 +93,9 @@ def _shape(shape: list[int | None] | None) -> str:
 def _figure(value: float | None) -> str:
     if value is None:
         return "–"
-    return f"{value:.6f}" if 0.01 <= abs(value) <= 1 else f"{value:.2g}"
+    if abs(value) > 1:
+        return f"{value:,.1f}"
+    return f"{value:.6f}" if abs(value) >= 0.01 else f"{value:.2g}"
 
 
 def _percent(value: float) -> str:

@@ -36,6 +36,8 @@ def main(folder: Path) -> None:
     wish = Wish(open_pictures(LFW / "lfw-deepfunneled.tar"), read_people(LFW / "identities-train.txt"), 100, 32)
     print(f"| model | source | {' | '.join(COLUMNS)} |\n|---|---|{'---|' * len(COLUMNS)}")
     for name in names():
+        if source_folder(name) is None:
+            continue
         try:
             report = built(name, folder / name, wish)
         except OstiaryError as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from convert.importers.base import refuse_unknown
 from convert.importers.onnx.order import sort_nodes
 from convert.importers.onnx.wire import check_wire
 from convert.network import Array
@@ -64,6 +65,7 @@ def load(data: bytes, path: Path) -> Any:
         _check_tensor(onnx, tensor, where)
     _check_names(model.graph, where)
     sort_nodes(model.graph, where)
+    _refuse_absent(onnx, model, where)
     _check(onnx, model, where)
     return _without_functions(onnx, model, where)
 
@@ -182,6 +184,17 @@ def _check_names(graph: Any, where: str) -> None:
             raise ModelError(f"several {kind} named {', '.join(twice[:5])}", where=where, hint=_HINT)
     if not graph.output:
         raise ModelError("no outputs", where=where, expected="at least one")
+
+
+def _refuse_absent(onnx: Any, model: Any, where: str) -> None:
+    """Operators that ONNX has not, all of them: its checker would name the first, and call the file unsound."""
+    opset, own = opset_of(model), {each.name for each in model.functions}
+    absent = [
+        f"{node.op_type} {node.name or next(iter(node.output), '')!r}"
+        for node in model.graph.node
+        if node.domain in {"", "ai.onnx"} and node.op_type not in own and not onnx.defs.has(node.op_type, opset, "")
+    ]
+    refuse_unknown(absent, where)
 
 
 def _check(onnx: Any, model: Any, where: str) -> None:

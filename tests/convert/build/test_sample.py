@@ -47,7 +47,7 @@ def test_a_seed_gives_the_same_pictures(faces: Path) -> None:
 
 def test_no_face_in_any_picture(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((64, 64, 3), 127, np.uint8))
-    with pytest.raises(UsageError, match="no usable face in 1 pictures"):
+    with pytest.raises(UsageError, match="no usable face in 1 picture; expected faces"):
         take_sample(Wish(open_any_pictures(tmp_path)), ALIGNED)
 
 

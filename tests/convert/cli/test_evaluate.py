@@ -1,0 +1,185 @@
+"""`ostiary-convert evaluate` end to end on two people's pictures, and what it writes into a bundle."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.bundle import load_bundle
+from edge.config.settings import Settings
+from edge.errors import EXIT_OK, EXIT_REJECTED, EXIT_USAGE
+from edge.reader import load_models
+from tests.convert.cli.commands import Said, digests, run
+from tests.convert.cli.conftest import write_people
+
+pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed (pip install 'ostiary[convert]')")
+pytest.importorskip("matplotlib", reason="matplotlib is not installed (pip install 'ostiary[convert]')")
+MANY = 56
+"""Pictures of each of two people: 3136 comparisons of two people, where 3000 are the least for an operating point."""
+
+
+def pairs_file(path: Path, folds: int = 2, each: int = 2, highest: int = 4) -> Path:
+    """LFW's format, two people."""
+    lines = [f"{folds}\t{each}"]
+    for fold in range(folds):
+        first = fold * each % highest + 1
+        lines += [f"{name}\t{first}\t{first % highest + 1}" for name in ("Ada", "Bob")[:each]]
+        lines += [f"Ada\t{first}\tBob\t{(first + place) % highest + 1}" for place in range(each)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    return pairs_file(tmp_path / "pairs.txt")
+
+
+def evaluate(capsys: pytest.CaptureFixture[str], bundle: Path, images: Path, *words: Any) -> Said:
+    return run(capsys, "evaluate", "--bundle", bundle, "--images", images, *words)
+
+
+def test_json(opencv_bundle: Path, faces: Path, pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = evaluate(capsys, opencv_bundle, faces, "--pairs", pairs, "--json")
+    assert said.code == EXIT_OK, said.err
+    found = json.loads(said.out)
+    assert found.keys() == {
+        "pairs", "pictures", "accuracy_mean", "accuracy_std", "folds", "tar", "threshold", "failures_to_acquire",
+        "failures_to_enrol", "confidence_95",
+    }  # fmt: skip
+    assert (found["pairs"], len(found["folds"]), found["failures_to_acquire"]) == (8, 2, 0)
+    assert found["tar"].keys() == {"1e-2", "1e-3"}
+    assert found["confidence_95"].keys() == {"accuracy_mean", "tar_1e-2", "tar_1e-3"}
+    for low, high in found["confidence_95"].values():
+        assert 0 <= low <= high <= 1
+    assert found["accuracy_mean"] == pytest.approx(sum(found["folds"]) / 2, abs=1e-4)
+
+
+def test_folds_of_several_files(
+    opencv_bundle: Path, faces: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = pairs_file(tmp_path / "others.txt", folds=3)
+    found = json.loads(evaluate(capsys, opencv_bundle, faces, "--pairs", pairs, other, "--json").out)
+    assert (found["pairs"], len(found["folds"])) == (20, 5)
+
+
+def test_a_picture_without_a_face_is_counted(
+    opencv_bundle: Path, faces: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import cv2
+    import numpy as np
+
+    images = tmp_path / "images"
+    shutil.copytree(faces, images)
+    cv2.imwrite(str(images / "Ada" / "Ada_0001.jpg"), np.full((200, 200, 3), 127, np.uint8))
+    found = json.loads(evaluate(capsys, opencv_bundle, images, "--pairs", pairs, "--json").out)
+    assert found["failures_to_acquire"] == 1
+
+
+def test_for_a_person_and_with_plots(
+    opencv_bundle: Path, faces: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = evaluate(capsys, opencv_bundle, faces, "--pairs", pairs, "--plots", tmp_path / "plots")
+    assert said.code == EXIT_OK, said.err
+    lines = said.out.splitlines()
+    titles = ("accuracy", "TAR at FMR 1e-2", "TAR at FMR 1e-3", "threshold", "no face found", "not to be enrolled")
+    assert tuple(line[:18].strip() for line in lines) == titles
+    assert {line[18] for line in lines} == {" "}
+    assert lines[0].endswith("over 2 folds, 8 pairs")
+    drawn = sorted(path.name for path in (tmp_path / "plots").iterdir())
+    assert drawn == ["roc.png", "roc.svg", "similarities.png", "similarities.svg"]
+    assert said.err.split() == [
+        str(tmp_path / "plots" / name) for name in ("roc.svg", "roc.png", "similarities.svg", "similarities.png")
+    ]
+
+
+def test_operating_points_into_the_manifest(
+    opencv_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = write_people(tmp_path / "many", MANY)
+    bundle = tmp_path / "bundle"
+    shutil.copytree(opencv_bundle, bundle)
+    before = digests(bundle)
+    pairs = pairs_file(tmp_path / "all.txt", folds=MANY, each=1, highest=MANY)
+    pairs_of_bob = tmp_path / "bob.txt"
+    pairs_of_bob.write_text(pairs.read_text().replace("Ada", "Eve").replace("Bob", "Ada").replace("Eve", "Bob"))
+    words = ["--pairs", pairs, pairs_of_bob, "--write-operating-points", "--json"]
+    said = evaluate(capsys, bundle, images, *words)
+    assert said.code == EXIT_OK, said.err
+    found = json.loads(said.out)
+    assert set(found["operating_points"]) == {"fmr-1e-2"}
+    manifest = load_models(Settings(bundle=bundle)).bundle.manifest
+    (point,) = manifest.operating_points.values()
+    assert point.threshold == found["operating_points"]["fmr-1e-2"]["threshold"]
+    assert (point.impostor_pairs, point.genuine_pairs) == (MANY * MANY, MANY * (MANY - 1))
+    assert point.fmr <= 0.01
+    assert point.measured_on == f"every pair of {2 * MANY} pictures of 2 people (all.txt, bob.txt on many)"
+    assert manifest.measured["verification"]["pairs"] == 4 * MANY
+    after = digests(bundle)
+    assert after.keys() == before.keys()
+    assert {name for name, digest in after.items() if digest != before[name]} == {"manifest.json"}
+
+
+def test_a_bundle_that_may_not_be_changed(
+    opencv_bundle: Path, faces: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signed = tmp_path / "signed"
+    shutil.copytree(opencv_bundle, signed)
+    (signed / "manifest.sig").write_bytes(b"a signature")
+    before = digests(signed)
+    asked = ["--pairs", pairs, "--write-operating-points"]
+    said = evaluate(capsys, signed, faces, *asked)
+    assert (said.code, said.out) == (EXIT_REJECTED, "")
+    assert "signed: changing it would break the signature; expected no manifest.sig beside it" in said.err
+    assert digests(signed) == before
+    few = evaluate(capsys, opencv_bundle, faces, *asked)
+    assert few.code == EXIT_USAGE
+    assert "comparisons of two people and" in few.err
+    assert "expected at least 3000 and 1" in few.err
+    own = run(capsys, "evaluate", "--images", faces, *asked)
+    assert (own.code, "expected --bundle DIR" in own.err) == (EXIT_USAGE, True)
+
+
+def test_another_detector(
+    opencv_bundle: Path, faces: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blind = tmp_path / "blind"
+    shutil.copytree(opencv_bundle, blind)
+    manifest = json.loads((blind / "manifest.json").read_text())
+    # No face of these pictures is as small as this detector says its largest is.
+    manifest["detector"] |= {"confidence": 1.0}
+    (blind / "manifest.json").write_text(json.dumps(manifest))
+    seen = json.loads(evaluate(capsys, opencv_bundle, faces, "--pairs", pairs, "--json").out)
+    said = evaluate(capsys, opencv_bundle, faces, "--pairs", pairs, "--detector", blind, "--json")
+    assert said.code == EXIT_OK, said.err
+    found = json.loads(said.out)
+    assert (seen["failures_to_acquire"], found["failures_to_acquire"]) == (0, 8)
+    assert load_bundle(opencv_bundle).manifest.detector.confidence < 1
+
+
+def test_mistakes(
+    opencv_bundle: Path, faces: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "missing.txt").write_text(pairs.read_text().replace("Bob", "Cyd"))
+    (tmp_path / "cut.txt").write_text("\n".join(pairs.read_text().splitlines()[:-2]))
+    (tmp_path / "one.txt").write_text("1\t1\nAda\t1\t2\nAda\t1\tBob\t1\n")
+    (tmp_path / "file").write_text("x")
+    cases: list[tuple[list[Any], int, str]] = [
+        (["--pairs", tmp_path / "missing.txt"], EXIT_USAGE, "pictures of the pairs are missing: Cyd/Cyd_0001.jpg"),
+        (["--pairs", pairs, tmp_path / "missing.txt"], EXIT_USAGE, "pictures of the pairs are missing"),
+        (["--pairs", tmp_path / "absent.txt"], EXIT_USAGE, "absent.txt: cannot be read"),
+        (["--pairs", tmp_path / "cut.txt"], EXIT_USAGE, "6 pairs; expected 8 by its header"),
+        (["--pairs", tmp_path / "one.txt"], EXIT_USAGE, "one fold of pairs; expected at least two"),
+        (["--pairs", pairs, "--detector", "nope"], EXIT_USAGE, "no detector 'nope'; expected"),
+        (["--pairs", pairs, "--detector", faces], EXIT_REJECTED, "manifest.json: cannot be read"),
+        (["--pairs", pairs, "--plots", tmp_path / "file" / "plots"], EXIT_USAGE, "cannot be written"),
+        (["--pairs", pairs, "--bundle", faces], EXIT_REJECTED, "manifest.json"),
+        (["--pairs", pairs, "--images", tmp_path / "absent"], EXIT_USAGE, "no such file or folder"),
+    ]
+    for words, code, told in cases:
+        said = evaluate(capsys, opencv_bundle, faces, *words)
+        assert (said.code, said.out) == (code, ""), (words, said.err)
+        assert told in said.err
