@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from typing import Any
 
 from edge.errors import MissingDependencyError
+from edge.interpreter import caught_stderr
 
 
 def import_tensorflow(purpose: str = "writing a TensorFlow or TFLite file") -> Any:
@@ -18,7 +20,15 @@ def import_tensorflow(purpose: str = "writing a TensorFlow or TFLite file") -> A
     except ImportError as error:
         raise MissingDependencyError("tensorflow", extra="convert", purpose=purpose) from error
     tf.get_logger().setLevel("ERROR")
+    _first_session(tf)
     return tf
+
+
+@functools.cache
+def _first_session(tf: Any) -> None:
+    """The first session of a process writes notes for TensorFlow's developers to descriptor 2, whatever log level is set."""
+    with caught_stderr([]), tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        session.run(tf.constant(0))
 
 
 def plain_name(name: str) -> str:

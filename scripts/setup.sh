@@ -43,7 +43,7 @@ make_venv() {
 # The environment of ostiary-convert. PyTorch's CPU build where pip's indexes have one; without it the tests of TorchScript and
 # torch.export are skipped: the build with CUDA is several GB.
 make_convert_venv() {
-    make_venv .venv-convert requirements/convert.txt
+    make_venv .venv-convert requirements/convert.txt requirements/portraits.txt
     if [ -e .venv-convert/.torch ]; then return; fi
     .venv-convert/bin/pip install -qq --disable-pip-version-check --no-deps --only-binary :all: "torch==2.13.0+cpu" 2>/dev/null ||
         say "no CPU build of PyTorch 2.13 here: its tests are skipped (point PIP_EXTRA_INDEX_URL to an index that has it)"

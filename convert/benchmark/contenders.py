@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.compare import open_any
 from convert.network import Array, Port
+from convert.proof.compare import open_any
 from convert.runners import runtimes_of
 from convert.runners.base import Feeds, Runner, Timed
 from edge.errors import MissingDependencyError, ModelError, UsageError

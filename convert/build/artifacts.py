@@ -15,9 +15,9 @@ from convert.build.models import INTEGER_TARGETS, Model, normalisation_of, prepa
 from convert.build.plan import Plan
 from convert.build.sample import Sample, feed
 from convert.calibrate import spanning
-from convert.fidelity import Fidelity, fidelity
 from convert.network import Array, Floats
 from convert.passes.ssd import detection_head
+from convert.proof.fidelity import Fidelity, fidelity
 from convert.runners import open_runner
 from convert.runners.base import Outputs, Runner
 from convert.runners.onnx_runtime import OnnxRuntimeRunner

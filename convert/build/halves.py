@@ -11,8 +11,8 @@ from convert.build.models import Model
 from convert.bundle import Artifact
 from convert.catalogue import names, recipe_named
 from convert.catalogue.recipe import DetectorUse
+from convert.catalogue.sources import find_sources, verify_sources
 from convert.network import Network
-from convert.sources import find_sources, verify_sources
 from convert.targets.base import Options
 from convert.targets.onnx import write_onnx
 from edge.bundle import Bundle, default_bundle_folder, load_bundle

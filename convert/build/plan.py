@@ -10,8 +10,8 @@ from pathlib import Path
 from convert.build.sample import Wish
 from convert.catalogue import Recipe, names, read_recipe, recipe_named
 from convert.catalogue.recipe import ROLES, DetectorUse, EmbedderUse, Part, Picture, SourceFile
+from convert.catalogue.sources import find_sources, verify_sources
 from convert.importers.formats import companions, format_of
-from convert.sources import find_sources, verify_sources
 from edge.bundle import sha256_of
 from edge.errors import UsageError
 

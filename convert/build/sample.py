@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from convert.faces import central_face
+from convert.accuracy.faces import central_face
 from convert.network import Floats
 from convert.pictures import PictureStore, person_of
 from edge.align import TEMPLATES, align
@@ -24,6 +24,9 @@ from edge.interfaces import Detector
 from edge.manifest import Normalisation
 from edge.pictures import read_picture
 
+CALIBRATION = 10
+"""Pictures. TFLite's calibration keeps the least and the greatest value, and each further picture stretches that range: on
+MobileFaceNet 10 faces give a mean cosine of 0.936 to the float network, 100 give 0.848."""
 CROP_MARGIN = 0.2
 """Beyond a detector's box on each side, where a network wants faces that are not aligned."""
 _MOST_STAND_INS = 120
@@ -60,8 +63,8 @@ class Wish:
     store: PictureStore | None
     people: frozenset[str] | None = None
     """With labelled pictures: use these people only, at most one picture each."""
-    calibration: int = 300
-    held_out: int = 100
+    calibration: int = CALIBRATION
+    held_out: int = 32
     seed: int = 0
 
 

@@ -21,9 +21,10 @@ EXIT_INTERRUPTED = 130
 _DESCRIPTION = "Makes and measures the bundles that `ostiary` runs. For a host, not for the box at the door."
 _EPILOG = """\
 examples:
+  ostiary-convert inspect model-symbol.json
+  ostiary-convert build mobilefacenet-mxnet --source models/mobilefacenet-mxnet --calibration faces/ -o my-bundle
   ostiary-convert evaluate --bundle my-bundle --images lfw-deepfunneled.tar --pairs pairs.txt
-  ostiary-convert default-bundle --source weights --images lfw-deepfunneled.tar \\
-      --identities identities-train.txt --pairs pairs-evaluate.txt -o default-bundle
+  ostiary-convert report my-bundle
 
 exit codes: 0 clean, 2 usage, 3 cannot be fetched, 4 bundle or model rejected, 1 anything else."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.build.plan import EMBEDDERS, Overrides, Plan, plain_name
+from convert.build.sample import CALIBRATION
 from convert.catalogue.recipe import FORMATS, ROLES, TARGETS, EmbedderUse, Picture
 from convert.cli.common import Subcommands
 from edge.align import TEMPLATES
@@ -82,7 +83,9 @@ def _add_pictures(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--people", type=Path, metavar="FILE", help="use only these people, of pictures named NAME/NAME_0001.jpg"
     )
-    group.add_argument("--count", type=int, default=300, metavar="N", help="pictures for calibration (default 300)")
+    group.add_argument(
+        "--count", type=int, default=CALIBRATION, metavar="N", help=f"pictures for calibration (default {CALIBRATION})"
+    )
     group.add_argument("--seed", type=int, default=0, metavar="N", help="which of them (default 0)")
 
 
@@ -128,9 +131,9 @@ def run(args: argparse.Namespace) -> int:
 
 def plan_of(args: argparse.Namespace) -> Plan:
     """The plan that the arguments describe. UsageError where they cannot be meant."""
+    from convert.accuracy.pairs import read_people
     from convert.build.plan import is_recipe, resolve
     from convert.build.sample import Wish
-    from convert.pairs import read_people
     from convert.pictures import open_any_pictures
 
     if args.count < 1 or args.std <= 0:
@@ -144,7 +147,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
         name=name,
         recipe=recipe,
         folder=folder,
-        wish=Wish(store, people, args.count, max(1, min(100, args.count)), args.seed),
+        wish=Wish(store, people, args.count, seed=args.seed),
         targets=targets,
         embedder=args.embedder,
         detector=args.detector,

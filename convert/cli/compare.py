@@ -14,9 +14,9 @@ from edge.align import TEMPLATES
 from edge.errors import EXIT_OK, EXIT_REJECTED, UsageError
 
 if TYPE_CHECKING:
-    from convert.compare import Comparison, Side
-    from convert.feeds import Wish
-    from convert.fidelity import Fidelity, LayerFidelity, LayerReport
+    from convert.proof.compare import Comparison, Side
+    from convert.proof.feeds import Wish
+    from convert.proof.fidelity import Fidelity, LayerFidelity, LayerReport
 
 _NAME_CHARS = 44
 _EPILOG = """\
@@ -81,7 +81,7 @@ def _add_inputs(command: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it; returns the exit code."""
-    from convert.compare import compare_files
+    from convert.proof.compare import compare_files
 
     reference, artifact = _sides(args)
     found = compare_files(reference, artifact, _wish(args), tolerance=args.tolerance, with_layers=args.layers)
@@ -90,8 +90,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _sides(args: argparse.Namespace) -> tuple[Side, Side]:
-    from convert.compare import Side
-    from convert.feeds import Pixels
+    from convert.proof.compare import Side
+    from convert.proof.feeds import Pixels
     from edge.manifest import Normalisation
 
     def or_else(value: Any, default: Any) -> Any:
@@ -104,7 +104,7 @@ def _sides(args: argparse.Namespace) -> tuple[Side, Side]:
 
 
 def _wish(args: argparse.Namespace) -> Wish:
-    from convert.feeds import Wish
+    from convert.proof.feeds import Wish
 
     if args.align and args.images is None:
         raise UsageError("--align without pictures", expected="--images DIR, TAR or LIST")

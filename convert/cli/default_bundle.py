@@ -29,10 +29,10 @@ def add_command(commands: Subcommands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it; returns the exit code."""
-    from convert.default_bundle import build_default_bundle
-    from convert.pairs import read_pairs, read_people
+    from convert.accuracy.pairs import read_pairs, read_people
+    from convert.default_bundle.build import build_default_bundle
+    from convert.default_bundle.recipe import Recipe, Sources
     from convert.pictures import open_pictures
-    from convert.recipe import Recipe, Sources
 
     pairs = read_pairs(args.pairs) if args.pairs else None
     people = read_people(args.identities)

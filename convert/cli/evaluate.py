@@ -41,10 +41,10 @@ def add_command(commands: Subcommands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it; returns the exit code."""
-    from convert.evaluate import check_pairs, evaluate_models, pictures_of
-    from convert.pairs import read_all_pairs
+    from convert.accuracy.evaluate import check_pairs, evaluate_models, pictures_of
+    from convert.accuracy.pairs import read_all_pairs
+    from convert.accuracy.rewrite import check_measurable, models_with_detector, write_measured
     from convert.pictures import open_pictures
-    from convert.rewrite import check_measurable, models_with_detector, write_measured
     from edge.bundle import default_bundle_folder
 
     folder = args.bundle or default_bundle_folder()
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         evaluation = evaluate_models(models, store, pairs)
     result = evaluation.verification.as_dict()
     if args.plots is not None:
-        from convert.plots import write_plots
+        from convert.accuracy.plots import write_plots
 
         for path in write_plots(evaluation.scores, args.plots):
             print(path, file=sys.stderr)

@@ -26,8 +26,8 @@ def add_command(commands: Subcommands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fetch; returns the exit code."""
     from convert.catalogue import recipe_named
-    from convert.fetch import fetch_model
-    from convert.sources import models_folder
+    from convert.catalogue.fetch import fetch_model
+    from convert.catalogue.sources import models_folder
 
     recipe = recipe_named(args.name)
     folder = args.output or models_folder() / (recipe.folder or args.name)

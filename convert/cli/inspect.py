@@ -49,7 +49,7 @@ def _add_source(command: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it; returns the exit code."""
-    from convert.inspection import inspect
+    from convert.inspection.inspect import inspect
 
     found = inspect(_request(args))
     print(json.dumps(found) if args.json else shown(found))
@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
 
 def run_graph(args: argparse.Namespace) -> int:
     """Draw; returns the exit code."""
-    from convert.graph import write_graph
     from convert.importers import open_source
+    from convert.inspection.graph import write_graph
     from convert.passes.tidy import tidy
 
     print(write_graph(tidy(open_source(_request(args)).network), args.output, args.file.name))

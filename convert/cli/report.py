@@ -33,8 +33,8 @@ def add_command(commands: Subcommands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it; returns the exit code."""
-    from convert.evaluate import evaluate_bundle
-    from convert.pairs import read_all_pairs
+    from convert.accuracy.evaluate import evaluate_bundle
+    from convert.accuracy.pairs import read_all_pairs
     from convert.pictures import open_pictures
     from convert.report.gather import gather
     from convert.report.page import write_page

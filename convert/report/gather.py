@@ -10,10 +10,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from convert.accuracy.evaluate import Evaluation
+from convert.accuracy.operating_points import FALSE_MATCH_RATES
 from convert.build.report import read_report
 from convert.build.sample import portrait
-from convert.evaluate import Evaluation
-from convert.operating_points import FALSE_MATCH_RATES
 from edge.align import align, template_named
 from edge.bundle import MANIFEST_NAME, load_bundle
 from edge.config.settings import Settings

@@ -8,8 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from convert.evaluate import Scores
-from convert.plots import GENUINE, IMPOSTOR, draw_roc, draw_similarities, drawn
+from convert.accuracy.evaluate import Scores
+from convert.accuracy.plots import GENUINE, IMPOSTOR, draw_roc, draw_similarities, drawn
 from edge.errors import MissingDependencyError, ModelError, UsageError
 
 _TEMPLATE = "page.html.j2"

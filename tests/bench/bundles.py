@@ -16,9 +16,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from convert.faces import align_pictures, embed_faces
-from convert.operating_points import compare_all, operating_points
-from convert.pairs import read_people
+from convert.accuracy.faces import align_pictures, embed_faces
+from convert.accuracy.operating_points import compare_all, operating_points
+from convert.accuracy.pairs import read_people
 from convert.pictures import open_pictures, person_of
 from edge.align import template_named
 from edge.bundle import MANIFEST_NAME, default_bundle_folder, load_bundle

@@ -14,11 +14,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from convert.accuracy.pairs import read_people
 from convert.build.make import build
 from convert.build.plan import Overrides, Plan, resolve
 from convert.build.sample import Wish
 from convert.catalogue import names
-from convert.pairs import read_people
 from convert.pictures import open_pictures
 from edge.errors import OstiaryError
 from tests.support.data import TEST_DATA

@@ -67,11 +67,17 @@ class FaceNet:
     def _body(self, net: Tensor) -> Tensor:
         first, second, third = self._form.blocks
         for index in range(first):
-            net = self._block(net, f"Repeat/block35_{index + 1}", 0.17, [[(32, 1)], [(32, 1), (32, 3)], [(32, 1), (32, 3), (32, 3)]])
+            net = self._block(
+                net, f"Repeat/block35_{index + 1}", 0.17, [[(32, 1)], [(32, 1), (32, 3)], [(32, 1), (32, 3), (32, 3)]]
+            )
         net = self._reduction(net, "Mixed_6a", [[(384, 3)], [(192, 1), (192, 3), (256, 3)]])
         for index in range(second):
-            net = self._block(net, f"Repeat_1/block17_{index + 1}", 0.10, [[(128, 1)], [(128, 1), (128, (1, 7)), (128, (7, 1))]])
-        net = self._reduction(net, "Mixed_7a", [[(256, 1), (384, 3)], [(256, 1), (256, 3)], [(256, 1), (256, 3), (256, 3)]])
+            net = self._block(
+                net, f"Repeat_1/block17_{index + 1}", 0.10, [[(128, 1)], [(128, 1), (128, (1, 7)), (128, (7, 1))]]
+            )
+        net = self._reduction(
+            net, "Mixed_7a", [[(256, 1), (384, 3)], [(256, 1), (256, 3)], [(256, 1), (256, 3), (256, 3)]]
+        )
         branches: list[list[tuple[int, Any]]] = [[(192, 1)], [(192, 1), (192, (1, 3)), (192, (3, 1))]]
         for index in range(third):
             net = self._block(net, f"Repeat_2/block8_{index + 1}", 0.20, branches)
@@ -83,7 +89,12 @@ class FaceNet:
             net = tf.nn.avg_pool2d(net, net.shape[1:3].as_list(), 1, "VALID", name="AvgPool_1a_8x8")
             net = tf.reshape(net, (-1, int(net.shape[-1])), name="Flatten/Reshape")
             held = net
-            net = tf.cond(self._phase, lambda: tf.nn.dropout(held, rate=1 - _KEEP, seed=0), lambda: tf.identity(held), name="Dropout/cond")
+            net = tf.cond(
+                self._phase,
+                lambda: tf.nn.dropout(held, rate=1 - _KEEP, seed=0),
+                lambda: tf.identity(held),
+                name="Dropout/cond",
+            )
         with tf.variable_scope("Bottleneck"):
             weights = self._variable("weights", (int(net.shape[-1]), self._form.embedding), 1.0)
             return self._batch_norm(tf.matmul(net, weights), fused=False)
@@ -91,7 +102,9 @@ class FaceNet:
     def _channels(self, count: int) -> int:
         return max(4, round(count * self._form.width))
 
-    def _conv(self, net: Tensor, channels: int, kernel: Any, scope: str, *, stride: int = 1, padding: str = "SAME") -> Tensor:
+    def _conv(
+        self, net: Tensor, channels: int, kernel: Any, scope: str, *, stride: int = 1, padding: str = "SAME"
+    ) -> Tensor:
         tf = self._tf
         height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
         with tf.variable_scope(scope):
@@ -105,7 +118,9 @@ class FaceNet:
             mixed = tf.concat([self._chain(net, branch, f"Branch_{index}") for index, branch in enumerate(branches)], 3)
             with tf.variable_scope("Conv2d_1x1"):
                 channels = int(net.shape[-1])
-                up = tf.nn.conv2d(mixed, self._variable("weights", (1, 1, int(mixed.shape[-1]), channels), 1.0), 1, "SAME")
+                up = tf.nn.conv2d(
+                    mixed, self._variable("weights", (1, 1, int(mixed.shape[-1]), channels), 1.0), 1, "SAME"
+                )
                 up = tf.nn.bias_add(up, self._plain("biases", self._random.normal(0, 0.05, channels)))
             net += scale * up
             return tf.nn.relu(net) if activated else net
@@ -148,7 +163,9 @@ class FaceNet:
         gamma = tf.constant(np.ones(int(net.shape[-1]), np.float32))
 
         def training() -> Tensor:
-            made, batch_mean, batch_variance = tf.nn.fused_batch_norm(net, gamma, beta, epsilon=_EPSILON, is_training=True)
+            made, batch_mean, batch_variance = tf.nn.fused_batch_norm(
+                net, gamma, beta, epsilon=_EPSILON, is_training=True
+            )
             with tf.control_dependencies(self._updates((mean, batch_mean), (variance, batch_variance))):
                 return tf.identity(made)
 
@@ -165,11 +182,15 @@ class FaceNet:
             with tf.control_dependencies(self._updates((mean, batch_mean), (variance, batch_variance))):
                 return tf.identity(batch_mean), tf.identity(batch_variance)
 
-        chosen_mean, chosen_variance = tf.cond(self._phase, training, lambda: (tf.identity(mean), tf.identity(variance)))
+        chosen_mean, chosen_variance = tf.cond(
+            self._phase, training, lambda: (tf.identity(mean), tf.identity(variance))
+        )
         return tf.nn.batch_normalization(net, chosen_mean, chosen_variance, beta, None, _EPSILON)
 
     def _updates(self, *pairs: tuple[Tensor, Tensor]) -> list[Tensor]:
-        return [self._tf.assign_sub(kept, (kept - fresh) * (1 - _DECAY), name="AssignMovingAvg") for kept, fresh in pairs]
+        return [
+            self._tf.assign_sub(kept, (kept - fresh) * (1 - _DECAY), name="AssignMovingAvg") for kept, fresh in pairs
+        ]
 
     def _variable(self, name: str, shape: tuple[int, ...], gain: float) -> Tensor:
         return self._plain(name, self._random.normal(0, np.sqrt(gain / np.prod(shape[:-1])), shape))
@@ -178,7 +199,12 @@ class FaceNet:
         # A placeholder's value as the initialiser keeps 90 MB of constants out of the graph's definition.
         tf = self._tf
         return tf.get_variable(
-            name, value.shape, tf.float32, lambda *_args, **_more: tf.constant(value.astype(np.float32)), trainable=trainable, use_resource=False
+            name,
+            value.shape,
+            tf.float32,
+            lambda *_args, **_more: tf.constant(value.astype(np.float32)),
+            trainable=trainable,
+            use_resource=False,
         )
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from convert.accuracy.faces import stacked
 from convert.calibrate import examples_of, pick_names
-from convert.faces import stacked
 from convert.pictures import person_of
 from edge.datatypes import AlignedFace
 from edge.errors import UsageError

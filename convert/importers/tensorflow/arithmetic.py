@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from convert.importers import nhwc_axes, nhwc_ops
+from convert.importers.nhwc import axes as nhwc_axes
+from convert.importers.nhwc import ops as nhwc_ops
 from convert.importers.tensorflow import patterns
 from convert.importers.tensorflow.graph import Op
 from convert.importers.tensorflow.reading import Reading, Writer, is_channels_last, whole_numbers

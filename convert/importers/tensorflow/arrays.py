@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from convert.importers import nhwc_axes
-from convert.importers.nhwc import Held, straight
-from convert.importers.nhwc_axes import Cut
-from convert.importers.sizes import Size, Sizes, Unknown, as_array, as_sizes, product
+from convert.importers.nhwc import axes as nhwc_axes
+from convert.importers.nhwc.axes import Cut
+from convert.importers.nhwc.builder import Held, straight
+from convert.importers.nhwc.sizes import Size, Sizes, Unknown, as_array, as_sizes, product
 from convert.importers.tensorflow.folding import strided_index
 from convert.importers.tensorflow.graph import LARGEST_VALUE, Op
 from convert.importers.tensorflow.patterns import is_softmax

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from convert.importers.sizes import Unknown, normal
+from convert.importers.nhwc.sizes import Unknown, normal
 from convert.importers.tensorflow.graph import LARGEST_VALUE, Op
 from convert.network import Array
 from edge.errors import ModelError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from convert.importers.base import Imported, Request
-from convert.importers.nhwc import NhwcBuilder
+from convert.importers.nhwc.builder import NhwcBuilder
 from convert.importers.tensorflow.control_flow import ControlFlow
 from convert.importers.tensorflow.functions import Library
 from convert.importers.tensorflow.graph import Op, load_graph_def, node_of, operators_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from convert.importers.nhwc_layers import (
+from convert.importers.nhwc.layers import (
     Pads,
     Sampling,
     Windows,
@@ -17,7 +17,7 @@ from convert.importers.nhwc_layers import (
     resize,
     space_to_depth,
 )
-from convert.importers.sizes import as_sizes
+from convert.importers.nhwc.sizes import as_sizes
 from convert.importers.tensorflow.graph import Op
 from convert.importers.tensorflow.patterns import is_dilated
 from convert.importers.tensorflow.reading import Reading, Writer, is_channels_last, picked

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from convert.importers.base import refuse_unknown
-from convert.importers.nhwc import NhwcBuilder
+from convert.importers.nhwc.builder import NhwcBuilder
 from convert.importers.tensorflow import arithmetic, arrays, dropout, layers
 from convert.importers.tensorflow.folding import folded
 from convert.importers.tensorflow.graph import Op, node_of

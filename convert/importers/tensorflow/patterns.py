@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from convert.importers.nhwc_axes import along
-from convert.importers.nhwc_layers import Pads, Windows, conv, depthwise
-from convert.importers.sizes import as_sizes
+from convert.importers.nhwc.axes import along
+from convert.importers.nhwc.layers import Pads, Windows, conv, depthwise
+from convert.importers.nhwc.sizes import as_sizes
 from convert.importers.tensorflow.graph import Op
 from convert.importers.tensorflow.reading import Reading, whole_numbers
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from convert.importers.nhwc import NhwcBuilder
+from convert.importers.nhwc.builder import NhwcBuilder
 from convert.importers.tensorflow.graph import Op, index_of, node_of
 
 IDENTITIES = frozenset({

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from convert.importers.sizes import normal
+from convert.importers.nhwc.sizes import normal
 from convert.importers.tflite.graph import Graph, Operator
 from convert.network import Array
 from edge.errors import ModelError

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from convert.importers.base import Imported, Request, chosen, refuse_unknown
-from convert.importers.nhwc import NhwcBuilder
+from convert.importers.nhwc.builder import NhwcBuilder
 from convert.importers.tflite.folding import FOLDED_ONLY, folded
 from convert.importers.tflite.graph import Graph, Operator, Tensor
 from convert.importers.tflite.operators import OPERATORS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.importers.nhwc import TURNED, Axes, straight
+from convert.importers.nhwc.builder import TURNED, Axes, straight
 from convert.network import Array, Network, Port
 from convert.runners.base import Feeds, Outputs
 from convert.runners.layout import to_nhwc

@@ -3,10 +3,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convert.importers.nhwc import TURNED, NhwcBuilder
-from convert.importers.nhwc_axes import expand_dims, reshape, resolved, transpose
-from convert.importers.nhwc_ops import binary, unary
-from convert.importers.sizes import Size, Unknown, as_array, broadcast, named, product, quotient, same_pads, windows
+from convert.importers.nhwc.axes import expand_dims, reshape, resolved, transpose
+from convert.importers.nhwc.builder import TURNED, NhwcBuilder
+from convert.importers.nhwc.ops import binary, unary
+from convert.importers.nhwc.sizes import (
+    Size,
+    Unknown,
+    as_array,
+    broadcast,
+    named,
+    product,
+    quotient,
+    same_pads,
+    windows,
+)
 from edge.errors import ModelError
 
 N, H = Unknown("n"), Unknown("h")

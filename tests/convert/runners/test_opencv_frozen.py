@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from convert.compare import Side, compare_files
-from convert.feeds import Pixels, Wish
+from convert.proof.compare import Side, compare_files
+from convert.proof.feeds import Pixels, Wish
 from convert.runners import open_runner
 from convert.runners.opencv_layers import layers_by_node
 from edge.manifest import Normalisation

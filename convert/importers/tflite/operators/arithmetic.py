@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from convert.importers import nhwc_axes, nhwc_ops
+from convert.importers.nhwc import axes as nhwc_axes
+from convert.importers.nhwc import ops as nhwc_ops
 from convert.importers.tflite.operators.call import ACTIVATIONS, Activation, Call, Emitter, fused, scalar
 from convert.importers.tflite.reading import DTYPES
 from convert.importers.tflite.schema import names_of

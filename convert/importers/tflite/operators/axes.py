@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from convert.importers import nhwc_axes
-from convert.importers.sizes import Sizes, as_array, as_sizes
+from convert.importers.nhwc import axes as nhwc_axes
+from convert.importers.nhwc.sizes import Sizes, as_array, as_sizes
 from convert.importers.tflite.operators.call import Call, Emitter, fused
 from convert.network import Array
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from convert.importers import nhwc_ops
-from convert.importers.nhwc import NhwcBuilder
+from convert.importers.nhwc import ops as nhwc_ops
+from convert.importers.nhwc.builder import NhwcBuilder
 from convert.importers.tflite.graph import Graph, Operator
 from convert.importers.tflite.schema import names_of
 from convert.network import Array

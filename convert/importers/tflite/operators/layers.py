@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from convert.importers import nhwc_axes, nhwc_layers, nhwc_ops
-from convert.importers.nhwc import TURNED, Held
-from convert.importers.nhwc_layers import Pads, Sampling, Windows
+from convert.importers.nhwc import axes as nhwc_axes
+from convert.importers.nhwc import layers as nhwc_layers
+from convert.importers.nhwc import ops as nhwc_ops
+from convert.importers.nhwc.builder import TURNED, Held
+from convert.importers.nhwc.layers import Pads, Sampling, Windows
 from convert.importers.tflite.operators.call import Call, Emitter, fused
 from convert.importers.tflite.schema import names_of
 from convert.network import Array

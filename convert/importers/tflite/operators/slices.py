@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from convert.importers import nhwc_axes
-from convert.importers.nhwc_axes import Cut
-from convert.importers.sizes import Size
+from convert.importers.nhwc import axes as nhwc_axes
+from convert.importers.nhwc.axes import Cut
+from convert.importers.nhwc.sizes import Size
 from convert.importers.tflite.operators.call import Call, Emitter
 
 

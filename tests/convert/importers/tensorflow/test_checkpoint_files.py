@@ -12,7 +12,7 @@ from convert.importers import open_source
 from convert.importers.base import Request
 from convert.importers.tensorflow.checkpoint import find_checkpoint, import_checkpoint, variables_of
 from convert.importers.tensorflow.graph_def import import_frozen_graph
-from convert.inspection import inspect
+from convert.inspection.inspect import inspect
 from edge.errors import ModelError, OstiaryError, UsageError
 from tests.convert.importers.tensorflow.checkpoints import net, save
 from tests.convert.importers.tensorflow.graphs import numbers

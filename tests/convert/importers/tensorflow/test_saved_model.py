@@ -10,7 +10,7 @@ import pytest
 from convert.importers import open_file
 from convert.importers.base import Request
 from convert.importers.tensorflow.saved_model import import_saved_model, signatures_of
-from convert.inspection import inspect
+from convert.inspection.inspect import inspect
 from convert.runners.onnx_runtime import OnnxRuntimeRunner
 from convert.runners.tensorflow import open_tensorflow
 from edge.errors import ModelError, UsageError

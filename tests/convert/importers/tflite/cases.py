@@ -135,7 +135,12 @@ def _parts(tf: Any, x: Any) -> list[Any]:
 
 def _paddings(tf: Any, x: Any) -> list[Any]:
     around = [[0, 0], [1, 2], [3, 0], [0, 1]]
-    return [tf.pad(x, around), tf.pad(x, around, constant_values=0.7), tf.pad(x, around, "REFLECT"), tf.pad(x, [[0, 0], [1, 1], [0, 1], [0, 0]], "SYMMETRIC")]
+    return [
+        tf.pad(x, around),
+        tf.pad(x, around, constant_values=0.7),
+        tf.pad(x, around, "REFLECT"),
+        tf.pad(x, [[0, 0], [1, 1], [0, 1], [0, 0]], "SYMMETRIC"),
+    ]
 
 
 def _sizes(tf: Any, x: Any) -> list[Any]:

@@ -187,7 +187,10 @@ BAD = {
     "a block that does not divide": (_plain("DEPTH_TO_SPACE", "DepthToSpaceOptions", blockSize=3), "a divisor"),
     "an unknown activation": (_fused(5), "activation SIGN_BIT"),
     "one that no kernel has": (_fused(4), "activation TANH"),
-    "symmetric padding": (_numbers("MIRROR_PAD", [[0, 0], [2, 2], [0, 0], [0, 0]], kind="MirrorPadOptions", mode=1), "SYMMETRIC"),
+    "symmetric padding": (
+        _numbers("MIRROR_PAD", [[0, 0], [2, 2], [0, 0], [0, 0]], kind="MirrorPadOptions", mode=1),
+        "SYMMETRIC",
+    ),
     "one input too few": (_plain("ADD", "AddOptions"), "no input 1"),
     "options of another": (_plain("ADD", "MulOptions"), "options of another operator"),
 }

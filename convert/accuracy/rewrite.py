@@ -1,0 +1,98 @@
+"""A bundle that exists: run with another detector, or given the figures that were measured on it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from convert.accuracy.evaluate import Evaluation
+from convert.accuracy.operating_points import compare_all, operating_points, refuse_too_few
+from convert.bundle import write_bundle
+from convert.pictures import person_of
+from edge.bundle import MANIFEST_NAME, Bundle, load_bundle
+from edge.config.settings import Settings
+from edge.errors import BundleError, UsageError
+from edge.manifest import Manifest
+from edge.reader import Models, load_models
+
+
+@contextlib.contextmanager
+def models_with_detector(folder: Path, detector: str | None) -> Iterator[Models]:
+    """A bundle's networks; with `detector` (a catalogue name, or a bundle) its faces are found by that one."""
+    if detector is None:
+        yield load_models(Settings(bundle=folder))
+        return
+    from convert.build.halves import embedder_of_bundle, find_detector
+
+    with tempfile.TemporaryDirectory() as scratch:
+        bundle = load_bundle(folder)
+        found = find_detector(detector, Path(scratch), beside=folder)
+        about = {field.name: getattr(bundle.manifest, field.name) for field in dataclasses.fields(bundle.manifest)}
+        about = {**about, "detector": found.spec}
+        del about["files"]
+        combined = Path(scratch) / "bundle"
+        combined.mkdir()
+        write_bundle(combined, {**found.artifacts, **embedder_of_bundle(bundle).artifacts}, about)
+        yield load_models(Settings(bundle=combined))
+
+
+def check_measurable(folder: Path, names: Sequence[str]) -> None:
+    """Before hours of work: BundleError where the manifest may not be changed, UsageError where these pictures are too few."""
+    refuse_signed(load_bundle(folder))
+    each = Counter(person_of(name) for name in names).values()
+    genuine = sum(count * (count - 1) // 2 for count in each)
+    refuse_too_few(len(names) * (len(names) - 1) // 2 - genuine, genuine)
+
+
+def write_measured(folder: Path, evaluation: Evaluation, data: str) -> dict[str, Any]:
+    """Put operating points from every comparison of the evaluation's pictures, and its figures, into the manifest.
+
+    Returns the operating points. The manifest is replaced in one go.
+    """
+    bundle = load_bundle(folder)
+    names = list(evaluation.embeddings)
+    people = {name: person_of(name) for name in names}
+    label = f"every pair of {len(names)} pictures of {len(set(people.values()))} people ({data})"
+    points = operating_points(compare_all(evaluation.embeddings, people), label)
+    measured = {**bundle.manifest.measured, "verification": {"data": data, **evaluation.verification.as_dict()}}
+    replace_manifest(bundle, dataclasses.replace(bundle.manifest, operating_points=dict(points), measured=measured))
+    return {name: dataclasses.asdict(point) for name, point in points.items()}
+
+
+def replace_manifest(bundle: Bundle, manifest: Manifest) -> None:
+    """Write `manifest` over the bundle's, whole or not at all. BundleError for a signed one."""
+    path = bundle.folder / MANIFEST_NAME
+    refuse_signed(bundle)
+    text = manifest_text(dataclasses.asdict(manifest))
+    scratch = path.with_name(f".{MANIFEST_NAME}.{os.getpid()}")
+    try:
+        scratch.write_text(text, encoding="utf-8")
+        scratch.chmod(0o644)
+        scratch.replace(path)
+    except OSError as error:
+        raise UsageError(f"cannot be written ({error.strerror})", where=str(path)) from error
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def refuse_signed(bundle: Bundle) -> None:
+    """BundleError (exit code 4) for a bundle whose signature a change would break."""
+    if (bundle.folder / "manifest.sig").exists():
+        raise BundleError(
+            "signed: changing it would break the signature",
+            where=str(bundle.folder / MANIFEST_NAME),
+            expected="no manifest.sig beside it",
+            hint="Measure it before it is signed.",
+        )
+
+
+def manifest_text(manifest: Mapping[str, Any]) -> str:
+    """As it stands in the file."""
+    return json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"

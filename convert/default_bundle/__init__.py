@@ -1,0 +1,1 @@
+"""The bundle that the package carries: made, measured and described."""

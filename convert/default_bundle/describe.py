@@ -1,0 +1,121 @@
+"""The parts of a manifest that say what a bundle is and how it was made."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import platform
+from pathlib import Path
+from typing import Any
+
+from convert.default_bundle.recipe import (
+    DETECTOR_FILE,
+    DETECTOR_SOURCE,
+    EMBEDDER_FILE,
+    EMBEDDER_SOURCE,
+    Recipe,
+    Sources,
+)
+from convert.network import Network
+from convert.shapes import infer_shapes
+from edge import __version__
+from edge.bundle import sha256_of
+from edge.errors import ModelError
+from edge.interpreter import TfliteModel
+from edge.manifest import SCHEMA_VERSION, Detector, Embedder, Normalisation, Quantisation
+
+LICENCE = "Apache-2.0"
+_PACKAGES = (
+    "tensorflow", "tensorflow-cpu", "onnx", "onnxruntime", "torch", "ai-edge-litert", "tflite-runtime", "numpy",
+    "opencv-python-headless", "opencv-python",
+)  # fmt: skip
+_DESCRIPTION = (
+    "The models that Ostiary carries, so that a fresh install works with no download. Small, trained from scratch in under"
+    " an hour on two cores, and weak: for trying things out, not for guarding a door. See README.md."
+)
+
+
+def about_bundle(sources: Sources, recipe: Recipe, network: Network, artifact: Path) -> dict[str, Any]:
+    """The manifest's fields but `files`, `operating_points` and `measured`; `artifact` is the TFLite file."""
+    return {
+        "schema": SCHEMA_VERSION,
+        "bundle_id": recipe.bundle_id,
+        "description": _DESCRIPTION,
+        "detector": _detector(recipe),
+        "embedder": _embedder(recipe, network, artifact),
+        "tools": tools(artifact),
+        "recipe": _recipe(sources, recipe),
+    }
+
+
+def artifact_sources(recipe: Recipe) -> dict[str, tuple[str, str]]:
+    """File -> what it was made from, and its licence."""
+    return {
+        DETECTOR_FILE: ("the project's own detector with YuNet's outputs, float32, trained from scratch", LICENCE),
+        EMBEDDER_FILE: (f"the project's own {recipe.embedder_id}, 1.24 M parameters, trained from scratch", LICENCE),
+    }
+
+
+def tools(artifact: Path) -> dict[str, str]:
+    """Versions of what wrote and ran the artifact."""
+    return tool_versions(TfliteModel(artifact).runtime)
+
+
+def tool_versions(*more: str) -> dict[str, str]:
+    """Versions of Ostiary, Python and the packages that convert uses, as far as they are installed."""
+    found = {"ostiary": __version__, "python": platform.python_version()}
+    for name in (*_PACKAGES, *more):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _detector(recipe: Recipe) -> Detector:
+    return Detector(
+        kind="yunet",
+        artifacts={"model": DETECTOR_FILE},
+        confidence=recipe.confidence,
+        nms_iou=recipe.nms_iou,
+        smallest_px=recipe.smallest_px,
+        largest_px=recipe.largest_px,
+    )
+
+
+def _embedder(recipe: Recipe, network: Network, artifact: Path) -> Embedder:
+    model = TfliteModel(artifact)
+    return Embedder(
+        artifact=artifact.name,
+        runtime="tflite",
+        embedder_id=recipe.embedder_id,
+        alignment_template=recipe.alignment_template,
+        embedding_length=model.outputs[0].shape[-1],
+        colour_order=recipe.colour_order,
+        normalisation=Normalisation(mean=network.mean, std=network.std),
+        input=model.inputs[0].quantisation,
+        output=model.outputs[0].quantisation,
+        add_mirrored=recipe.add_mirrored,
+    )
+
+
+def _recipe(sources: Sources, recipe: Recipe) -> dict[str, Any]:
+    digests = {name: sha256_of(sources.model(name)) for name in (DETECTOR_SOURCE, EMBEDDER_SOURCE)}
+    return {
+        "command": "ostiary-convert default-bundle",
+        "sources_sha256": digests,
+        "passes": ["fold_batch_norms", "take_out_normalisation", "centre_on_a_byte"],
+        "quantisation": "uint8 in and out, int8 inside, one scale for each output channel, ranges by least and greatest value",
+        "choices": dataclasses.asdict(recipe),
+    }
+
+
+def quantisation_of(artifact: Path, network: Network) -> tuple[Quantisation, Quantisation, int]:
+    """(of the input, of the output, length of the embedding) of an embedder's artifact."""
+    if artifact.suffix == ".tflite":
+        model = TfliteModel(artifact)
+        return model.inputs[0].quantisation, model.outputs[0].quantisation, model.outputs[0].shape[-1]
+    shape = infer_shapes(network).get(network.output_name)
+    if shape is None or len(shape) != 2 or shape[1] is None:
+        raise ModelError(f"output {network.output_name!r} of shape {shape}", expected="(N, length of the embedding)")
+    return Quantisation("float32"), Quantisation("float32"), shape[1]

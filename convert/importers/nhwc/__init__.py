@@ -1,0 +1,1 @@
+"""Sources that keep pictures NHWC, turned into a network that keeps them NCHW."""

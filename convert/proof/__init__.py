@@ -1,0 +1,1 @@
+"""An artifact beside its reference: the same inputs, tensor by tensor."""
