@@ -78,12 +78,7 @@ def _files(parser: argparse.ArgumentParser, *, bundle: bool = True, gallery: boo
     group = parser.add_argument_group("files")
     group.add_argument("--config", type=Path, metavar="FILE", help="ostiary.yaml (default: see docs/configuration.md)")
     if bundle:
-        group.add_argument(
-            "--bundle",
-            type=Path,
-            metavar="DIR",
-            help="bundle to use (default: the configuration's, else the package's own)",
-        )
+        _bundle(group, "bundle to use (default: the configuration's, else the package's own)")
     if gallery:
         group.add_argument(
             "--gallery",
@@ -91,6 +86,11 @@ def _files(parser: argparse.ArgumentParser, *, bundle: bool = True, gallery: boo
             metavar="FILE",
             help="gallery to use (default: the configuration's, else one per user)",
         )
+
+
+def _bundle(group: argparse._ActionsContainer, help_: str, default: str | None = argparse.SUPPRESS) -> None:
+    """Before the command or behind it; behind it nothing is set where nothing is said, so that what was said before stays."""
+    group.add_argument("--bundle", type=Path, metavar="DIR", help=help_, default=default)
 
 
 def _json(parser: argparse.ArgumentParser) -> None:
@@ -101,6 +101,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The whole command line."""
     parser = argparse.ArgumentParser(prog="ostiary", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=_Help)
     parser.add_argument("--version", action="version", version=f"ostiary {__version__}")
+    _bundle(parser, "bundle that the command uses (may stand behind the command as well)", default=None)
     parser.set_defaults(run=None, parser=parser)
     commands = _Commands(parser)
     _add_daemon(commands)
@@ -129,7 +130,7 @@ def _add_daemon(commands: _Commands) -> None:
         "--camera", metavar="URI", help="live instead of a clip: 0, v4l2:/dev/video0, rtsp://..., picamera2:"
     )
     demo.add_argument("--picture", type=Path, metavar="FILE", help="with --camera: enrol this portrait of yours first")
-    demo.add_argument("--bundle", type=Path, metavar="DIR", help="bundle to use (default: the package's own)")
+    _bundle(demo, "bundle to use (default: the package's own)")
     demo.add_argument(
         "-o", "--output", type=Path, default=Path("demo-output"), metavar="DIR", help="default: demo-output"
     )

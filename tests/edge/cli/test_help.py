@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -82,3 +83,18 @@ def test_version() -> None:
     result = finished("--version")
     assert result.code == 0
     assert result.out.startswith("ostiary ")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--bundle", "x", "check"], "x"),
+        (["check", "--bundle", "x"], "x"),
+        (["--bundle", "x", "check", "--bundle", "y"], "y"),
+        (["--bundle", "x", "demo"], "x"),
+        (["check"], None),
+        (["demo"], None),
+    ],
+)
+def test_a_bundle_may_be_named_before_the_command_or_behind_it(words: list[str], expected: str | None) -> None:
+    assert make_parser().parse_args(words).bundle == (expected and Path(expected))
