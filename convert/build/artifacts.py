@@ -193,7 +193,12 @@ def _in_order(found: Outputs, expected: Outputs) -> dict[str, tuple[Array, str]]
 
 def _options(plan: Plan, model: Model, target: str, sample: Sample, normalisation: Normalisation) -> Options:
     options = Options(
-        batch=plan.batch, mean=normalisation.mean, std=normalisation.std, default_ranges=plan.default_ranges
+        batch=plan.batch,
+        mean=normalisation.mean,
+        std=normalisation.std,
+        colour_order=model.colour_order,
+        with_text=plan.with_text,
+        default_ranges=plan.default_ranges,
     )
     if target not in INTEGER_TARGETS:
         return options

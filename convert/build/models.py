@@ -142,10 +142,11 @@ def prepared(model: Model, target: str) -> Network:
     network = simplified(model.network)
     if target == "opencv-pb" or target.startswith("tflite-"):
         network = upsampling_as_transposed_convolution(network)
-    if target not in INTEGER_TARGETS or model.normalisation.kind != "fixed":
+    if model.normalisation.kind != "fixed":
         return network
-    given = replace(network, mean=model.normalisation.mean, std=model.normalisation.std)
-    return centre_on_a_byte(take_out_normalisation(given))
+    # For the notes that ONNX and SavedModel files keep of what their input expects.
+    network = replace(network, mean=model.normalisation.mean, std=model.normalisation.std)
+    return centre_on_a_byte(take_out_normalisation(network)) if target in INTEGER_TARGETS else network
 
 
 def normalisation_of(model: Model, network: Network, target: str) -> Normalisation:

@@ -65,6 +65,7 @@ class Plan:
     batch: int | None = 1
     default_ranges: tuple[float, float] | None = None
     post_process: bool = False
+    with_text: bool = False
     check_tolerance: bool = True
     only_possible: bool = False
     """Leave out targets that cannot take the network, and say so, instead of failing."""

@@ -68,6 +68,9 @@ def _add_results(group: argparse._ArgumentGroup) -> None:
         "--post-process", action="store_true", help="append TFLite_Detection_PostProcess to TFLite artifacts of an SSD"
     )
     group.add_argument(
+        "--pbtxt", action="store_true", help="opencv-pb: write the text graph beside it, for those who want to edit it"
+    )
+    group.add_argument(
         "--default-ranges", type=float, nargs=2, metavar=("LOW", "HIGH"),
         help="tflite-uint8-legacy: invented range of activations that no data gives, like 0 6",
     )  # fmt: skip
@@ -155,6 +158,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
         batch=args.batch,
         default_ranges=tuple(args.default_ranges) if args.default_ranges else None,
         post_process=args.post_process,
+        with_text=args.pbtxt,
         check_tolerance=not args.any_fidelity,
         only_possible="all" in args.target,
     )

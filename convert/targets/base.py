@@ -37,6 +37,10 @@ class Options:
     """Calibration: input name -> float32 (N, C, H, W), what the float network would be fed. Integer targets need it."""
     mean: float = 0.0
     std: float = 1.0
+    colour_order: str = ""
+    """What the network expects, for the notes of a SavedModel."""
+    with_text: bool = False
+    """`opencv-pb` only: a .pbtxt beside the .pb, for those who want to edit what OpenCV makes of it."""
     default_ranges: tuple[float, float] | None = None
     """Invented activation ranges of the old converter; `tflite-uint8-legacy` only."""
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)

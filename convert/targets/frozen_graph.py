@@ -24,11 +24,11 @@ _HINT = "Write it as ONNX, which OpenCV reads more of."
 _OPEN_HINT = "Write it for a fixed number of pictures, or as ONNX, which OpenCV reads more of."
 
 
-def write_frozen_graph(network: Network, path: Path, options: Options, *, with_text: bool = False) -> list[Path]:
+def write_frozen_graph(network: Network, path: Path, options: Options) -> list[Path]:
     """Write `path`; the same bytes for the same network. Nothing is left behind where that fails.
 
     The file holds constants and operators that TensorFlow 1 had, no functions and no variables. OpenCV needs no text graph
-    beside it; `with_text` writes one of the same name that ends in .pbtxt, for those who want to edit it. What OpenCV makes
+    beside it; `options.with_text` writes one of the same name that ends in .pbtxt, for those who want to edit it. What OpenCV makes
     of the file is compared with TensorFlow: ModelError where they differ.
     """
     made = frozen_graph(network, options.batch)
@@ -36,7 +36,7 @@ def write_frozen_graph(network: Network, path: Path, options: Options, *, with_t
     if len(data) > LARGEST_FILE:
         raise ModelError(f"{len(data)} bytes", expected=f"at most {LARGEST_FILE}, what a protocol buffer holds")
     files = {path: data}
-    if with_text:
+    if options.with_text:
         files[path.with_suffix(".pbtxt")] = text_graph(made.graph_def, made.outputs).encode()
     drafts = {target: target.with_name(f"{target.name}.part") for target in files}
     try:

@@ -23,16 +23,16 @@ SIGNATURE = "serving_default"
 NOTES = "assets.extra/preprocessing.json"
 
 
-def write_saved_model(network: Network, path: Path, options: Options, *, colour: str = "") -> list[Path]:
+def write_saved_model(network: Network, path: Path, options: Options) -> list[Path]:
     """Write the folder `path`, which must not hold a version 1 yet; nothing is left behind where that fails.
 
-    A batch of 1 is left open, as is None, unless the network mixes the pictures of a batch; any other is fixed. `colour` is
-    the order of an input's channels, RGB, BGR or L, for the notes in `assets.extra`.
+    A batch of 1 is left open, as is None, unless the network mixes the pictures of a batch; any other is fixed.
+    `options.colour_order` is the order of an input's channels, RGB, BGR or GREY, for the notes in `assets.extra`.
     """
     if (path / VERSION).exists():
         raise UsageError(f"version {VERSION} is there already", where=str(path), expected="a new folder")
     made = _with_open_batch(network) if options.batch in {None, 1} else emitted(network, EMITTERS, options.batch)
-    files = {"saved_model.pb": saved_model_bytes(made), NOTES: _notes(network, made, colour)}
+    files = {"saved_model.pb": saved_model_bytes(made), NOTES: _notes(network, made, options.colour_order)}
     is_new = not path.exists()
     draft = path / f"{VERSION}.part"
     try:

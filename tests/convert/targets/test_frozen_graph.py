@@ -35,7 +35,7 @@ def test_one_file_the_same_bytes_every_time(tmp_path: Path) -> None:
 
 def test_a_text_graph_when_asked_for(tmp_path: Path) -> None:
     made, path = CASES["prelu"](), tmp_path / "a.pb"
-    written = write_frozen_graph(made, path, Options(batch=2), with_text=True)
+    written = write_frozen_graph(made, path, Options(batch=2, with_text=True))
     assert written == [path, tmp_path / "a.pbtxt"]
     feeds = feeds_of(made, 2)
     found = OpenCvRunner(path, config=written[1]).run(feeds)

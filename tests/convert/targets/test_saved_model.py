@@ -62,7 +62,7 @@ def test_any_number_of_pictures(name: str, count: int, tmp_path: Path) -> None:
 
 def test_layout_of_tensorflow_serving(tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    written = write_saved_model(CASES["prelu"](), folder, Options(), colour="RGB")
+    written = write_saved_model(CASES["prelu"](), folder, Options(colour_order="RGB"))
     assert written == [folder / "1" / "saved_model.pb", folder / "1" / "assets.extra" / "preprocessing.json"]
     assert sorted(path for path in folder.rglob("*") if path.is_file()) == sorted(written)
     run, _kept = signature(folder)
@@ -73,7 +73,7 @@ def test_layout_of_tensorflow_serving(tmp_path: Path) -> None:
 def test_notes_say_what_a_signature_does_not(tmp_path: Path) -> None:
     made = MORE["two inputs, three outputs"]()
     scaled = Network(made.inputs, made.outputs, made.nodes, made.constants, mean=127.5, std=128.0)
-    notes = json.loads(write_saved_model(scaled, tmp_path / "model", Options(), colour="BGR")[1].read_text())
+    notes = json.loads(write_saved_model(scaled, tmp_path / "model", Options(colour_order="BGR"))[1].read_text())
     assert notes["inputs"] == ["image", "other"]
     assert notes["outputs"] == ["t3", "both", "t1"]
     assert (notes["normalisation"]["mean"], notes["normalisation"]["std"], notes["colour"]) == (127.5, 128.0, "BGR")
