@@ -33,7 +33,7 @@ EXACT = frozenset(COLUMNS[:4])
 
 def main(folder: Path) -> None:
     """The whole table."""
-    wish = Wish(open_pictures(LFW / "lfw-deepfunneled.tar"), read_people(LFW / "identities-train.txt"), 100, 32)
+    wish = Wish(open_pictures(LFW / "lfw-deepfunneled.tar"), read_people(LFW / "identities-train.txt"))
     print(f"| model | source | {' | '.join(COLUMNS)} |\n|---|---|{'---|' * len(COLUMNS)}")
     for name in names():
         if source_folder(name) is None:
