@@ -11,7 +11,7 @@ from typing import Any
 from convert.build.plan import EMBEDDERS, Overrides, Plan, plain_name
 from convert.build.sample import CALIBRATION
 from convert.catalogue.recipe import FORMATS, ROLES, TARGETS, EmbedderUse, Picture
-from convert.cli.common import Subcommands
+from convert.cli.common import Subcommands, add_ends, parse_shape
 from edge.align import TEMPLATES
 from edge.errors import EXIT_OK, UsageError
 from edge.manifest import Normalisation
@@ -94,22 +94,10 @@ def _add_pictures(group: argparse._ArgumentGroup) -> None:
 
 def _add_file(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--format", choices=FORMATS, default="", help="where the file does not tell")
-    group.add_argument("--input", action="append", default=[], metavar="NAME", help="an input; repeat it for several")
-    group.add_argument(
-        "--output-name", action="append", default=[], metavar="NAME", help="an output; repeat it for several"
-    )
-    group.add_argument(
-        "--shape",
-        action="append",
-        default=[],
-        metavar="[NAME=]1,3,112,112",
-        help="shape of an input, in the file's own layout",
-    )
+    add_ends(group)
     group.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="bind a placeholder: phase_train=false"
     )
-    group.add_argument("--architecture", default="", metavar="NAME", help="of a file that holds weights alone")
-    group.add_argument("--signature", default="", metavar="NAME", help="of a SavedModel")
     group.add_argument("--role", choices=ROLES, default="other", help="what the network is for (default other)")
     group.add_argument("--template", choices=tuple(TEMPLATES), help="role embedder: where a face lies in its input")
     group.add_argument(
@@ -209,15 +197,6 @@ def _batch(text: str) -> int | None:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number above 0, or dynamic")
     return int(text)
-
-
-def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
-    """NAME=1,3,112,112 -> (NAME, sizes); without a name it is of the only input. UsageError for anything else."""
-    name, _, sizes = text.rpartition("=")
-    try:
-        return name, tuple(int(size) for size in sizes.split(","))
-    except ValueError as error:
-        raise UsageError(f"--shape {text!r}", expected="sizes like 1,3,112,112, or NAME=1,3,112,112") from error
 
 
 def _constant(text: str) -> tuple[str, bool | float]:

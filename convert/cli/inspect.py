@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from convert.cli.common import Subcommands
+from convert.cli.common import Subcommands, add_ends, parse_shape
 from edge.errors import EXIT_OK
 
 
@@ -32,19 +32,7 @@ def add_command(commands: Subcommands) -> None:
 
 def _add_source(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", type=Path, metavar="FILE", help="a model file of any format, or a SavedModel folder")
-    command.add_argument("--input", action="append", default=[], metavar="NAME", help="an input; repeat it for several")
-    command.add_argument(
-        "--output-name", action="append", default=[], metavar="NAME", help="an output; repeat it for several"
-    )
-    command.add_argument(
-        "--shape",
-        action="append",
-        default=[],
-        metavar="[NAME=]1,3,112,112",
-        help="shape of an input, in the file's own layout",
-    )
-    command.add_argument("--architecture", default="", metavar="NAME", help="of a file that holds weights alone")
-    command.add_argument("--signature", default="", metavar="NAME", help="of a SavedModel")
+    add_ends(command)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,7 +55,6 @@ def run_graph(args: argparse.Namespace) -> int:
 
 
 def _request(args: argparse.Namespace) -> Any:
-    from convert.cli.build import parse_shape
     from convert.importers import Request, companions
 
     return Request(
