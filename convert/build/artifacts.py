@@ -199,6 +199,7 @@ def _options(plan: Plan, model: Model, target: str, sample: Sample, normalisatio
         colour_order=model.colour_order,
         with_text=plan.with_text,
         default_ranges=plan.default_ranges,
+        ranges=model.imported.ranges,
     )
     if target not in INTEGER_TARGETS:
         return options

@@ -45,6 +45,8 @@ class Imported:
     """What was repaired or removed on the way, a sentence each, for the report."""
     licence: str = ""
     """As recorded in the file; most formats record none."""
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Tensor -> (least, greatest) that FakeQuant nodes learnt, for the target `tflite-uint8-legacy`."""
 
 
 def chosen(kind: str, candidates: list[str], wanted: tuple[str, ...], where: str) -> tuple[str, ...]:

@@ -186,6 +186,13 @@ def _batch_matmul(reading: Reading, op: Op) -> None:
 def _fake_quantised(reading: Reading, op: Op) -> None:
     reading.note(f"{op} only imitates the rounding of a quantised network, and was left out.")
     reading.builder.alias(op.name, op.inputs[0])
+    if op.kind.endswith("PerChannel") or reading.builder.value(op.inputs[0]) is not None:
+        return
+    if op.kind.endswith("Args"):
+        low, high = float(op.attribute("min", default=-6.0)), float(op.attribute("max", default=6.0))
+    else:
+        low, high = (float(reading.builder.known(name, str(op)).reshape(())) for name in op.inputs[1:3])
+    reading.ranges[reading.builder.held(op.inputs[0]).name] = (low, high)
 
 
 WRITERS: dict[str, Writer] = {

@@ -58,7 +58,8 @@ def import_graph_def(
         # Attributes and inputs of a damaged graph may be missing anywhere.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"a damaged graph ({reason})", where=where, hint="Freeze the graph again.") from error
-    return Imported(format, network, reference, request.files, tuple(dict.fromkeys(told)))
+    notes = tuple(dict.fromkeys(told))
+    return Imported(format, network, reference, request.files, notes, ranges=reading.ranges)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -25,6 +25,8 @@ class Reading:
     notes: list[str] = field(default_factory=list)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Random tensors: the numbers they lie between, the last one excluded."""
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Tensors of the network -> the range that FakeQuant learnt for them."""
     unknown: dict[str, str] = field(default_factory=dict)
     """Nodes that cannot be converted, as the error will name them; told only if an output needs them."""
 

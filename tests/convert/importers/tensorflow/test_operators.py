@@ -128,3 +128,13 @@ def test_imitated_quantisation_is_left_out_and_told() -> None:
     imported = import_graph_def(graph_of(tf, case), request_for(case), format="frozen-graph")
     assert [node.op for node in imported.network.nodes] == ["Relu", "Identity"]
     assert any("'imitation' only imitates" in note for note in imported.notes)
+    assert imported.ranges == {imported.network.nodes[0].output: (0.0, 6.0)}
+
+
+def test_learnt_ranges_are_kept_for_the_old_quantisation() -> None:
+    def build(tf: Any, x: Any) -> Any:
+        return tf.quantization.fake_quant_with_min_max_vars(tf.nn.relu(x), tf.constant(-0.5), tf.constant(3.5)) * 2.0
+
+    case = Case(build)
+    imported = import_graph_def(graph_of(tf, case), request_for(case), format="frozen-graph")
+    assert imported.ranges == {imported.network.nodes[0].output: (-0.5, 3.5)}
