@@ -91,7 +91,7 @@ def test_variables_are_listed_and_inspected(tmp_path: Path) -> None:
     assert variables_of(tmp_path / "tiny.index") == rows
     assert variables_of(tmp_path / "tiny") == rows
     details = inspect(Request((tmp_path / "tiny",)))
-    assert "w  3x3x3x4  float32" in details["details"]["variables (2)"]
+    assert details["details"]["variables"] == ["b  float32  4", "w  float32  3x3x3x4"]
     assert "values without a graph" in details["problem"]
 
 
