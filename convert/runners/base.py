@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from convert.network import Array, Port
+from convert.network import Array, Network, Port
 
 Feeds = Mapping[str, Array]
 Outputs = dict[str, Array]
@@ -36,6 +36,23 @@ class Runner(Protocol):
 
     def run(self, feeds: Feeds, wanted: Sequence[str] = ()) -> Outputs:
         """float32 arrays by name: the outputs, or the tensors `wanted`. ModelError where the runtime fails."""
+
+
+class OfNetwork:
+    """A runner of a source whose inputs and outputs are those of the network that was read of it."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """What it takes."""
+        return self._network.inputs
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What it gives."""
+        return self._network.outputs
 
 
 @runtime_checkable

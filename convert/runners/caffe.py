@@ -8,20 +8,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from convert.network import Network, Port
-from convert.runners.base import Feeds, Outputs
+from convert.network import Network
+from convert.runners.base import Feeds, OfNetwork, Outputs
 from edge.detect.network import opencv_silenced
 from edge.errors import ModelError
 
 _READER = "readNetFromCaffe"
 
 
-class CaffeRunner:
+class CaffeRunner(OfNetwork):
     """A prototxt and a caffemodel in cv2.dnn, under the names of the network that was made of them."""
 
     def __init__(self, prototxt: Path, caffemodel: Path, network: Network, layers: Mapping[str, str]) -> None:
         """`layers`: tensor of the network -> the layer that makes it. ModelError where OpenCV cannot read or run them."""
-        self._network, self._where = network, str(prototxt)
+        super().__init__(network)
+        self._where = str(prototxt)
         try:
             files = [np.fromfile(path, np.uint8) for path in (prototxt, caffemodel)]
             with opencv_silenced():
@@ -48,16 +49,6 @@ class CaffeRunner:
     def label(self) -> str:
         """`cv2.dnn 4.11.0, Caffe files`."""
         return f"cv2.dnn {cv2.__version__}, Caffe files"
-
-    @property
-    def inputs(self) -> tuple[Port, ...]:
-        """Those of the network."""
-        return self._network.inputs
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Those of the network."""
-        return self._network.outputs
 
     @property
     def tensors(self) -> tuple[str, ...]:

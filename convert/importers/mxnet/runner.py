@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from convert.network import Network, Port
-from convert.runners.base import Feeds, Outputs, Runner
+from convert.network import Network
+from convert.runners.base import Feeds, OfNetwork, Outputs, Runner
 from convert.runners.onnx_runtime import OnnxRuntimeRunner
 from edge.errors import ModelError
 
@@ -34,12 +34,12 @@ class ImportedRunner(OnnxRuntimeRunner):
         return f"{super().label} on the imported network"
 
 
-class MxnetRunner:
+class MxnetRunner(OfNetwork):
     """A symbol with its parameters on MXNet's CPU."""
 
     def __init__(self, files: tuple[Path, Path], network: Network, mxnet: Any) -> None:
         self._mxnet = mxnet
-        self._network = network
+        super().__init__(network)
         self._symbol = mxnet.sym.load(str(files[0]))
         saved = mxnet.nd.load(str(files[1]))
         self._saved = {name.split(":", 1)[-1]: value for name, value in saved.items()}
@@ -48,16 +48,6 @@ class MxnetRunner:
     def label(self) -> str:
         """MXNet and its version."""
         return f"mxnet {self._mxnet.__version__}"
-
-    @property
-    def inputs(self) -> tuple[Port, ...]:
-        """Those of the network."""
-        return self._network.inputs
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Those of the network."""
-        return self._network.outputs
 
     @property
     def tensors(self) -> tuple[str, ...]:

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from convert.importers.nhwc.builder import TURNED, Axes, straight
-from convert.network import Array, Network, Port
-from convert.runners.base import Feeds, Outputs
+from convert.network import Array, Network
+from convert.runners.base import Feeds, OfNetwork, Outputs
 from convert.runners.layout import to_nhwc
 from convert.runners.tflite import TfliteRunner
 from edge.errors import ModelError
 
 
-class TfliteReference:
+class TfliteReference(OfNetwork):
     """A TFLite file with the inputs, outputs and layouts of the network that was made of it.
 
     The runtime is started when it is first needed: a file is looked at without it.
@@ -23,7 +23,7 @@ class TfliteReference:
 
     def __init__(self, path: Path, network: Network, layouts: Mapping[str, Axes]) -> None:
         self._path = path
-        self._network = network
+        super().__init__(network)
         self._layouts = layouts
         self._runner: TfliteRunner | None = None
 
@@ -31,16 +31,6 @@ class TfliteReference:
     def label(self) -> str:
         """The runtime and its version."""
         return self._opened().label
-
-    @property
-    def inputs(self) -> tuple[Port, ...]:
-        """Those of the network."""
-        return self._network.inputs
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Those of the network."""
-        return self._network.outputs
 
     @property
     def tensors(self) -> tuple[str, ...]:
