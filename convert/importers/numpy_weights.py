@@ -12,7 +12,7 @@ from convert.architectures.mtcnn import from_numpy
 from convert.importers.base import Imported, Request
 from convert.importers.safe_pickle import read_npy_object
 from convert.network import Array
-from convert.runners.onnx_runtime import OnnxRuntimeRunner
+from convert.runners.onnx_runtime import ImportedRunner
 from edge.errors import ModelError, UsageError
 
 Layers = dict[str, dict[str, Array]]
@@ -35,7 +35,7 @@ def import_numpy_weights(request: Request) -> Imported:
             raise UsageError(f"no output {', '.join(unknown)}", where=str(path), expected=", ".join(network.outputs))
         network = network.with_outputs(request.outputs)
     notes = ("Kernels are turned: their first axis ran along x.",)
-    return Imported("numpy", network, OnnxRuntimeRunner(network), request.files, notes)
+    return Imported("numpy", network, ImportedRunner(network), request.files, notes)
 
 
 def read_layers(path: Path) -> Layers:

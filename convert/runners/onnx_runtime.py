@@ -118,6 +118,15 @@ class OnnxRuntimeRunner:
         return _serialised(model)
 
 
+class ImportedRunner(OnnxRuntimeRunner):
+    """ONNX Runtime on the imported network: shows what later steps lose, not whether the import is right."""
+
+    @property
+    def label(self) -> str:
+        """ONNX Runtime and its version, and that it did not read the source."""
+        return f"{super().label} on the imported network"
+
+
 def _loaded(onnx: Any, source: Source) -> Any:
     from google.protobuf.message import DecodeError
 

@@ -12,7 +12,7 @@ from convert.importers.caffe.weighted import WEIGHTED
 from convert.network import Network
 from convert.runners.base import Runner
 from convert.runners.caffe import CaffeRunner
-from convert.runners.onnx_runtime import OnnxRuntimeRunner
+from convert.runners.onnx_runtime import ImportedRunner
 from edge.errors import ModelError
 
 CONVERTERS = {**WEIGHTED, **SPATIAL, **PLAIN}
@@ -69,5 +69,5 @@ def _reference(source: Source, graph: Graph, network: Network) -> Runner:
             return CaffeRunner(source.prototxt, source.caffemodel, network, known)
         except ModelError:
             # A layer that OpenCV does not have.
-            return OnnxRuntimeRunner(network)
-    return OnnxRuntimeRunner(network)
+            return ImportedRunner(network)
+    return ImportedRunner(network)

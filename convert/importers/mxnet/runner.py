@@ -11,7 +11,7 @@ import numpy as np
 
 from convert.network import Network
 from convert.runners.base import Feeds, OfNetwork, Outputs, Runner
-from convert.runners.onnx_runtime import OnnxRuntimeRunner
+from convert.runners.onnx_runtime import ImportedRunner
 from edge.errors import ModelError
 
 
@@ -23,15 +23,6 @@ def reference_runner(files: tuple[Path, Path], network: Network) -> Runner:
         # AttributeError: what it takes from NumPy is no longer there.
         return ImportedRunner(network)
     return MxnetRunner(files, network, mxnet)
-
-
-class ImportedRunner(OnnxRuntimeRunner):
-    """ONNX Runtime on the imported network: shows what later steps lose, not whether the import is right."""
-
-    @property
-    def label(self) -> str:
-        """ONNX Runtime and its version, and that it did not read the source."""
-        return f"{super().label} on the imported network"
 
 
 class MxnetRunner(OfNetwork):

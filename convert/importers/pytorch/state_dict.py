@@ -14,7 +14,7 @@ from convert.importers.pytorch.archives import PyTorchFile
 from convert.importers.safe_pickle import read_checkpoint
 from convert.network import Network, Port, Shape
 from convert.passes.tidy import tidy
-from convert.runners.onnx_runtime import OnnxRuntimeRunner
+from convert.runners.onnx_runtime import ImportedRunner
 from edge.errors import ModelError, UsageError
 
 _PLACES = ("state_dict", "net_state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "ema")
@@ -35,7 +35,7 @@ def import_state_dict(file: PyTorchFile, request: Request) -> Imported:
     notes += [guessed] if guessed else []
     notes += [f"{len(left_out)} weight(s) of training left out: {', '.join(left_out[:8])}."] if left_out else []
     notes.append("Weights alone hold no network that could be run: the reference is the built one in ONNX Runtime.")
-    return Imported("pytorch", network, OnnxRuntimeRunner(network), (file.path,), tuple(notes))
+    return Imported("pytorch", network, ImportedRunner(network), (file.path,), tuple(notes))
 
 
 def named_weights(checkpoint: Mapping[Any, Any], where: str) -> tuple[dict[str, Any], list[str]]:
