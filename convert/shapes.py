@@ -51,4 +51,12 @@ def port_of(onnx: Any, value: Any) -> Port | None:
     if not value.type.HasField("tensor_type") or not kind.HasField("shape") or not kind.elem_type:
         return None
     shape = tuple(size.dim_value if size.HasField("dim_value") else None for size in kind.shape.dim)
-    return Port(value.name, shape, str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)))
+    return Port(value.name, shape, dtype_name(onnx, kind.elem_type, value.name))
+
+
+def dtype_name(onnx: Any, code: int, where: str) -> str:
+    """NumPy's name for an element type of ONNX; ModelError where there is none of that number."""
+    try:
+        return str(onnx.helper.tensor_dtype_to_np_dtype(code))
+    except KeyError as error:
+        raise ModelError(f"values of kind {code}", where=where, expected="an element type of ONNX") from error

@@ -236,3 +236,9 @@ def test_a_changed_byte_gives_a_network_or_an_error(place: int, value: int, tmp_
     except ModelError:
         return
     assert made.nodes
+
+
+def test_an_element_type_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    model = tiny()
+    model.graph.input[0].type.tensor_type.elem_type = 27
+    assert "values of kind 27" in str(refused(model.SerializeToString(), tmp_path))
