@@ -7,7 +7,7 @@ turn the axes, and leave no Transpose behind where none is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +19,12 @@ from edge.errors import ModelError
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
 Shape = tuple[int | None, ...]
+
+
+def shown_shape(shape: Sequence[int | None]) -> str:
+    """1x3x112x112, `?` for what is open; empty for a scalar."""
+    return "x".join("?" if size is None else str(size) for size in shape)
+
 
 OPSET = 13
 """The dialect. OpenCV 4.8, the oldest promised, reads all of it that is listed here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import shutil
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from convert.build.sample import Sample, feed
 from convert.calibrate import spanning
 from convert.network import Array, Floats
 from convert.passes.ssd import detection_head
-from convert.proof.fidelity import Fidelity, fidelity
+from convert.proof.fidelity import Fidelity, compare_outputs, fidelity
 from convert.runners import open_runner
 from convert.runners.base import Outputs, Runner
 from convert.runners.onnx_runtime import OnnxRuntimeRunner
@@ -127,12 +128,17 @@ def _proof(
 ) -> tuple[tuple[Fidelity, ...], str, str]:
     """(each output beside the reference's, what ran the reference, what ran the artifact)."""
     runner = open_runner(path, runtime="opencv") if target in {"onnx", "opencv-pb"} else open_runner(path)
-    reference = reference_of(model)
-    pictures = sample.held_out[:PROOF_RUNS]
-    expected = run_all(model, reference, pictures, model.normalisation)
-    found = run_all(model, runner, pictures, normalisation)
+    expected, reference = _expected(model, sample)
+    found = run_all(model, runner, sample.held_out[:PROOF_RUNS], normalisation)
     compared = tuple(fidelity(name, expected[name], *other) for name, other in _in_order(found, expected).items())
-    return compared, reference.label, runner.label
+    return compared, reference, runner.label
+
+
+@functools.lru_cache(maxsize=1)
+def _expected(model: Model, sample: Sample) -> tuple[Outputs, str]:
+    """What the reference gives, and what ran it; kept for the next target of the same model."""
+    reference = reference_of(model)
+    return run_all(model, reference, sample.held_out[:PROOF_RUNS], model.normalisation), reference.label
 
 
 def prove_import(model: Model, sample: Sample) -> tuple[Fidelity, ...]:
@@ -140,12 +146,15 @@ def prove_import(model: Model, sample: Sample) -> tuple[Fidelity, ...]:
     read = OnnxRuntimeRunner(model.imported.network)
     pictures = sample.held_out[:IMPORT_RUNS]
     expected, found = (run_all(model, each, pictures, model.normalisation) for each in (model.imported.reference, read))
-    return tuple(fidelity(name, expected[name], *other) for name, other in _in_order(found, expected).items())
+    return compare_outputs(expected, found)
 
 
 def removed(path: Path) -> None:
     """What a target has left at `path` is taken away."""
-    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def file_name(stem: str, target: str) -> str:

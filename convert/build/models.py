@@ -11,7 +11,7 @@ from convert.build.sample import View
 from convert.catalogue import Recipe
 from convert.catalogue.recipe import Part
 from convert.importers import Imported, Request, open_source
-from convert.network import Network
+from convert.network import Network, shown_shape
 from convert.passes.flatten import flattened_in_order
 from convert.passes.fold import centre_on_a_byte, take_out_normalisation
 from convert.passes.mtcnn import to_device_form
@@ -110,8 +110,7 @@ def _refuse_no_picture(recipe: Recipe, network: Network, colour_order: str) -> N
         None in both or both[0] == both[1] for both in zip(shape, wanted, strict=True)
     )
     if not fits:
-        told = "x".join("?" if size is None else str(size) for size in shape)
-        like = "x".join("?" if size is None else str(size) for size in wanted)
+        told, like = shown_shape(shape), shown_shape(wanted)
         of = f" aligned as {recipe.embedder.alignment_template}" if recipe.embedder is not None else ""
         raise ModelError(f"input {names[0]!r} of shape {told}", expected=f"{like}, {colour_order}{of}")
 

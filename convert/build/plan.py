@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,8 +159,3 @@ def plain_name(path: Path) -> str:
     stem = path.name.removesuffix(path.suffix) if path.suffix else path.name
     kept = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in stem.lower()).strip("._-")
     return kept[:40] or "model"
-
-
-def with_targets(plan: Plan, targets: tuple[str, ...]) -> Plan:
-    """The same plan for other targets."""
-    return dataclasses.replace(plan, targets=targets)

@@ -114,7 +114,7 @@ def _names(store: PictureStore, wish: Wish) -> list[str]:
 
 def _some(store: PictureStore, names: Sequence[str], view: View, wanted: int) -> list[Image]:
     """At most `wanted` pictures; the search ends where most pictures show no face."""
-    detector = _default_detector()
+    detector = default_detector()
     most = min(len(names), wanted * 3 + 20)
     found: list[Image] = []
     unreadable = 0
@@ -138,7 +138,8 @@ def _some(store: PictureStore, names: Sequence[str], view: View, wanted: int) ->
     return found
 
 
-def _default_detector() -> Detector:
+def default_detector() -> Detector:
+    """The package's own, as a fresh install runs it."""
     return make_detector(load_bundle(), Detect())
 
 
@@ -169,7 +170,7 @@ def _stand_ins(view: View, count: int, seed: int) -> Image:
     """Variations of one public-domain portrait: mirrored, moved, turned, darkened, brightened, blurred."""
     picture = portrait()
     generator = np.random.default_rng(seed)
-    detector = _default_detector()
+    detector = default_detector()
     made = []
     for varied in _varied(picture, generator, count * 2):
         cut = _cut(varied, detector, view)

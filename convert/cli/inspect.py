@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.cli.common import Subcommands, add_ends, parse_shape
+from convert.network import shown_shape
 from edge.errors import EXIT_OK
 
 
@@ -101,4 +102,4 @@ def shown(found: dict[str, Any]) -> str:
 def _shape(shape: list[int | None] | None) -> str:
     if shape is None:
         return "of unknown shape"
-    return "x".join("?" if size is None else str(size) for size in shape) or "one number"
+    return shown_shape(shape) or "one number"

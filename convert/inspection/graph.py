@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from convert.network import Network, Node, Shape
+from convert.network import Network, Node, Shape, shown_shape
 from convert.shapes import infer_shapes
 from edge.errors import ModelError, UsageError
 
@@ -79,7 +79,7 @@ def _label(network: Network, node: Node) -> str:
 
 
 def _size(shape: Shape | None) -> str:
-    return "" if shape is None else "x".join("?" if size is None else str(size) for size in shape)
+    return "" if shape is None else shown_shape(shape)
 
 
 def _quoted(text: str) -> str:

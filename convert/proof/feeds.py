@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from convert.accuracy.faces import align_pictures
-from convert.build.sample import feed
-from convert.network import Array, Port
+from convert.build.sample import default_detector, feed
+from convert.network import Array, Port, shown_shape
 from convert.pictures import PictureStore, open_any_pictures
 from convert.runners.base import Feeds, Runner
 from edge.align import template_named
@@ -52,14 +52,9 @@ def picture_port(runner: Runner, values: Mapping[str, Array]) -> Port:
     left = [port for port in runner.inputs if port.name not in values]
     if len(left) == 1 and len(left[0].shape) in (0, 4):
         return left[0]
-    listed = ", ".join(f"{port.name} {shown_shape(port.shape)}" for port in runner.inputs)
+    listed = ", ".join(f"{port.name} {shown_shape(port.shape) or 'of any shape'}" for port in runner.inputs)
     hint = "Give the others values: --set NAME=NUMBER,NUMBER"
     raise UsageError(f"inputs of {runner.label}: {listed}", expected="one picture (N, C, H, W) to feed", hint=hint)
-
-
-def shown_shape(shape: Sequence[int | None]) -> str:
-    """1x3x112x112, `?` for what is open."""
-    return "x".join("?" if size is None else str(size) for size in shape) or "of any shape"
 
 
 def size_of(ports: Sequence[Port], wish: Wish) -> tuple[int, int]:
@@ -96,11 +91,7 @@ def take_pictures(wish: Wish, size: tuple[int, int]) -> tuple[Image, str]:
 
 
 def _aligned(store: PictureStore, names: Sequence[str], wish: Wish) -> list[Image]:
-    from edge.bundle import load_bundle
-    from edge.config.settings import Detect
-    from edge.detect import make_detector
-
-    detector = make_detector(load_bundle(), Detect())
+    detector = default_detector()
     faces: list[Image] = []
     tried = 0
     # A third as many again for pictures without a face; not the whole archive where there is none at all.

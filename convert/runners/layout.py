@@ -15,11 +15,6 @@ def shape_to_nchw(shape: Shape) -> Shape:
     return tuple(shape[axis] for axis in _TO_NCHW) if len(shape) == 4 else shape
 
 
-def shape_to_nhwc(shape: Shape) -> Shape:
-    """(N, C, H, W) -> (N, H, W, C)."""
-    return tuple(shape[axis] for axis in _TO_NHWC) if len(shape) == 4 else shape
-
-
 def to_nchw(value: Array) -> Array:
     """(N, H, W, C) -> (N, C, H, W), contiguous."""
     return np.ascontiguousarray(value.transpose(_TO_NCHW)) if value.ndim == 4 else value
