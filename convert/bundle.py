@@ -40,9 +40,14 @@ def write_bundle(folder: Path, artifacts: Mapping[str, Artifact], about: Mapping
         files.append(File(name, artifact.role, sha256_of(path), len(artifact.data), artifact.source, artifact.licence))
     manifest = Manifest(files=tuple(files), **about)
     path = folder / MANIFEST_NAME
-    path.write_text(json.dumps(dataclasses.asdict(manifest), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(manifest_text(manifest), encoding="utf-8")
     path.chmod(0o644)
     return load_bundle(folder)
+
+
+def manifest_text(manifest: Manifest) -> str:
+    """As it stands in the file."""
+    return json.dumps(dataclasses.asdict(manifest), indent=2, ensure_ascii=False) + "\n"
 
 
 @contextlib.contextmanager

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from convert.accuracy.evaluate import Evaluation
 from convert.accuracy.operating_points import compare_all, operating_points, refuse_too_few
-from convert.bundle import write_bundle
+from convert.bundle import manifest_text, write_bundle
 from convert.pictures import person_of
 from edge.bundle import MANIFEST_NAME, Bundle, load_bundle
 from edge.config.settings import Settings
@@ -70,7 +69,7 @@ def replace_manifest(bundle: Bundle, manifest: Manifest) -> None:
     """Write `manifest` over the bundle's, whole or not at all. BundleError for a signed one."""
     path = bundle.folder / MANIFEST_NAME
     refuse_signed(bundle)
-    text = manifest_text(dataclasses.asdict(manifest))
+    text = manifest_text(manifest)
     scratch = path.with_name(f".{MANIFEST_NAME}.{os.getpid()}")
     try:
         scratch.write_text(text, encoding="utf-8")
@@ -91,8 +90,3 @@ def refuse_signed(bundle: Bundle) -> None:
             expected="no manifest.sig beside it",
             hint="Measure it before it is signed.",
         )
-
-
-def manifest_text(manifest: Mapping[str, Any]) -> str:
-    """As it stands in the file."""
-    return json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"

@@ -33,7 +33,7 @@ from convert.build.report import REPORT_NAME, report_of, write_report
 from convert.build.sample import Sample, take_sample
 from convert.build.steps import Log, Steps
 from convert.bundle import Artifact, replaced_folder, write_bundle
-from convert.default_bundle.describe import quantisation_of, tool_versions
+from convert.provenance import quantisation_of, tool_versions
 from edge.align import template_named
 from edge.bundle import Bundle, default_bundle_folder, load_bundle
 from edge.config.settings import Settings

@@ -11,8 +11,8 @@ from convert.build.artifacts import Built
 from convert.build.models import Model
 from convert.build.plan import Plan
 from convert.build.steps import Steps
-from convert.default_bundle.describe import tool_versions
 from convert.inspection.summary import summarise
+from convert.provenance import tool_versions
 from edge.bundle import sha256_of
 from edge.errors import ModelError
 

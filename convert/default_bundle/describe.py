@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +15,12 @@ from convert.default_bundle.recipe import (
     Sources,
 )
 from convert.network import Network
-from convert.shapes import infer_shapes
-from edge import __version__
+from convert.provenance import tool_versions
 from edge.bundle import sha256_of
-from edge.errors import ModelError
 from edge.interpreter import TfliteModel
-from edge.manifest import SCHEMA_VERSION, Detector, Embedder, Normalisation, Quantisation
+from edge.manifest import SCHEMA_VERSION, Detector, Embedder, Normalisation
 
 LICENCE = "Apache-2.0"
-_PACKAGES = (
-    "tensorflow", "tensorflow-cpu", "onnx", "onnxruntime", "torch", "ai-edge-litert", "tflite-runtime", "numpy",
-    "opencv-python-headless", "opencv-python",
-)  # fmt: skip
 _DESCRIPTION = (
     "The models that Ostiary carries, so that a fresh install works with no download. Small, trained from scratch in under"
     " an hour on two cores, and weak: for trying things out, not for guarding a door. See README.md."
@@ -59,17 +51,6 @@ def artifact_sources(recipe: Recipe) -> dict[str, tuple[str, str]]:
 def tools(artifact: Path) -> dict[str, str]:
     """Versions of what wrote and ran the artifact."""
     return tool_versions(TfliteModel(artifact).runtime)
-
-
-def tool_versions(*more: str) -> dict[str, str]:
-    """Versions of Ostiary, Python and the packages that convert uses, as far as they are installed."""
-    found = {"ostiary": __version__, "python": platform.python_version()}
-    for name in (*_PACKAGES, *more):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _detector(recipe: Recipe) -> Detector:
@@ -108,14 +89,3 @@ def _recipe(sources: Sources, recipe: Recipe) -> dict[str, Any]:
         "quantisation": "uint8 in and out, int8 inside, one scale for each output channel, ranges by least and greatest value",
         "choices": dataclasses.asdict(recipe),
     }
-
-
-def quantisation_of(artifact: Path, network: Network) -> tuple[Quantisation, Quantisation, int]:
-    """(of the input, of the output, length of the embedding) of an embedder's artifact."""
-    if artifact.suffix == ".tflite":
-        model = TfliteModel(artifact)
-        return model.inputs[0].quantisation, model.outputs[0].quantisation, model.outputs[0].shape[-1]
-    shape = infer_shapes(network).get(network.output_name)
-    if shape is None or len(shape) != 2 or shape[1] is None:
-        raise ModelError(f"output {network.output_name!r} of shape {shape}", expected="(N, length of the embedding)")
-    return Quantisation("float32"), Quantisation("float32"), shape[1]
