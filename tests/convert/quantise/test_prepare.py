@@ -57,7 +57,7 @@ REFUSED = {
     "padding unlike SAME": network(conv(4, 3), step("MaxPool", kernel_shape=(2, 2), strides=(2, 2), pads=(1, 1, 1, 1))),
     "two computed tensors": network(conv(4, 3), FLATTEN, step("Add", np.ones((1, 196), np.float32))),
     "pictures put together": network(conv(4, 3), step("Concat", "t0", axis=0)),
-    "a shape that is not known": replace(network(conv(4, 3)), inputs=(Port("image", (1, 3, None, None)),)),
+    "expected \\[N, C, H, W\\]": replace(network(conv(4, 3)), inputs=(Port("image", (1, 3, None, None)),)),
 }
 
 
