@@ -119,6 +119,24 @@ class Embedder:
 
 
 @dataclass(frozen=True, slots=True)
+class Confidence:
+    """95 % intervals, found by drawing people again (convert/accuracy/person_bootstrap.py), each from its lower to its upper end."""
+
+    threshold: tuple[float, float] = setting(
+        doc="where the threshold for this false match rate would lie with other people", minimum=-1, maximum=1
+    )
+    fmr: tuple[float, float] = setting(doc="FMR at the threshold given", minimum=0, maximum=1)
+    fnmr: tuple[float, float] = setting(doc="FNMR at the threshold given", minimum=0, maximum=1)
+    people: int = setting(doc="how many people were drawn from", minimum=2)
+
+    def __post_init__(self) -> None:
+        for name in ("threshold", "fmr", "fnmr"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name} from {low:g} to {high:g}; expected the lower end first")
+
+
+@dataclass(frozen=True, slots=True)
 class OperatingPoint:
     """A threshold and where it comes from."""
 
@@ -130,6 +148,9 @@ class OperatingPoint:
     impostor_pairs: int = setting(doc="how many impostor comparisons were made", minimum=0)
     genuine_pairs: int = setting(doc="how many genuine ones", minimum=0)
     measured_on: str = setting(doc="the data")
+    confidence_95: Confidence | None = setting(
+        None, doc="how sure these figures are; None where nobody worked it out, or where there are too few people"
+    )
 
 
 @dataclass(frozen=True, slots=True)

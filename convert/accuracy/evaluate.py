@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,15 +13,15 @@ from convert.accuracy.confidence import Interval, bootstrap
 from convert.accuracy.faces import central_face, embed_faces
 from convert.accuracy.operating_points import lowest_threshold, share_reaching
 from convert.accuracy.pairs import Pair
-from convert.pictures import PictureStore
+from convert.pictures import PictureStore, person_of
 from edge.align import align, template_named
 from edge.cli.common import progress
-from edge.config.settings import Enrol, Settings
-from edge.datatypes import AlignedFace, Floats
+from edge.config.settings import Enrol
+from edge.datatypes import AlignedFace, Detection, Floats
 from edge.enrol import check_quality
 from edge.errors import EnrolmentRefusedError, UsageError
 from edge.quality import assess
-from edge.reader import Models, load_models
+from edge.reader import Models
 
 RATES = ("1e-2", "1e-3")
 NO_FACE = -1.0
@@ -80,52 +79,60 @@ class Evaluation:
     verification: Verification
     scores: Scores
     embeddings: Mapping[str, Floats]
+    """Of every picture with a face, also of those that no pair names."""
+    detections: Mapping[str, Detection]
 
 
 @dataclass(frozen=True, slots=True)
 class Acquired:
-    """The aligned face of each picture by name, and how many of them enrolment would refuse."""
+    """The central face of each picture by name, found and aligned, and those that enrolment would refuse."""
 
+    detections: dict[str, Detection]
     faces: dict[str, AlignedFace]
-    refused: int
+    refused: frozenset[str]
 
 
-def evaluate_bundle(bundle: Path, store: PictureStore, pairs: Sequence[Pair]) -> Evaluation:
-    """Run a bundle on the pictures of a pairs file, with the settings a fresh install has."""
-    check_pairs(pairs, store)
-    return evaluate_models(load_models(Settings(bundle=bundle)), store, pairs)
-
-
-def evaluate_models(models: Models, store: PictureStore, pairs: Sequence[Pair]) -> Evaluation:
-    """The same for networks that are loaded."""
-    acquired = acquire(models, store, pictures_of(pairs))
+def evaluate_models(
+    models: Models, store: PictureStore, pairs: Sequence[Pair], names: Sequence[str] | None = None
+) -> Evaluation:
+    """Run networks on the pictures of a pairs file; `names` are the pictures to embed: those of the pairs, or more."""
+    named = pictures_of(pairs)
+    acquired = acquire(models, store, named if names is None else names)
     embeddings = embed_faces(acquired.faces, models.embedder)
     scores = score_pairs(pairs, embeddings)
-    figures = replace(verification(pairs, embeddings), failures_to_enrol=acquired.refused, intervals=confidence(scores))
-    return Evaluation(figures, scores, embeddings)
+    refused = len(acquired.refused.intersection(named))
+    figures = replace(verification(pairs, embeddings), failures_to_enrol=refused, intervals=confidence(scores))
+    return Evaluation(figures, scores, embeddings, acquired.detections)
 
 
 def acquire(models: Models, store: PictureStore, names: Sequence[str]) -> Acquired:
     """The central face of each picture, aligned, and judged by the rules of enrolment."""
     template = template_named(models.embedder.template)
+    detections: dict[str, Detection] = {}
     faces: dict[str, AlignedFace] = {}
-    refused = 0
+    refused: set[str] = set()
     for name in progress(names, f"faces of {len(names)} pictures"):
         image = store.read(name)
         found = central_face(image, models.detector.detect(image))
         if found is None:
             continue
-        faces[name] = align(image, found, template)
+        detections[name], faces[name] = found, align(image, found, template)
         try:
             check_quality(assess(found, faces[name]), Enrol(), name)
         except EnrolmentRefusedError:
-            refused += 1
-    return Acquired(faces, refused)
+            refused.add(name)
+    return Acquired(detections, faces, frozenset(refused))
 
 
 def pictures_of(pairs: Sequence[Pair]) -> list[str]:
     """Every picture once, sorted."""
     return sorted({name for pair in pairs for name in (pair.first, pair.second)})
+
+
+def pictures_of_people(pairs: Sequence[Pair], store: PictureStore) -> list[str]:
+    """Every picture in the store of everybody whom the pairs name, sorted: the most comparisons that they give."""
+    people = {person_of(name) for name in pictures_of(pairs)}
+    return sorted(name for name in store.names if person_of(name) in people)
 
 
 def check_pairs(pairs: Sequence[Pair], store: PictureStore) -> None:

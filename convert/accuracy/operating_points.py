@@ -6,47 +6,22 @@ FMR and FNMR as ISO/IEC 19795-1 defines them: of comparisons, not of attempts; p
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
+from convert.accuracy.comparisons import Comparisons
+from convert.accuracy.confidence import Interval
+from convert.accuracy.person_bootstrap import LEAST_PEOPLE, draw_people, measured, middle
 from edge.datatypes import Floats
 from edge.errors import UsageError
-from edge.manifest import OperatingPoint
+from edge.manifest import Confidence, OperatingPoint
 
 FALSE_MATCH_RATES = {"fmr-1e-2": 1e-2, "fmr-1e-3": 1e-3, "fmr-1e-4": 1e-4, "fmr-1e-5": 1e-5}
 LEAST_FALSE_MATCHES = 30
 """Rule of thirty (Doddington et al. 2000): with 30 errors the true rate is within 30 % of the measured one, at 90 % confidence."""
 _STEPS = 10_000
 """Thresholds are written with four digits."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Comparisons:
-    """Similarities of every two embeddings: of one person (genuine) and of two (impostor), float32, sorted upwards."""
-
-    genuine: Floats
-    impostor: Floats
-
-
-def compare_all(embeddings: Mapping[str, Floats], people: Mapping[str, str]) -> Comparisons:
-    """Every unordered pair once; `people` gives the person of each name."""
-    names = list(embeddings)
-    matrix = np.stack([embeddings[name] for name in names])
-    numbers = {person: number for number, person in enumerate(sorted(set(people.values())))}
-    labels = np.array([numbers[people[name]] for name in names])
-    genuine, impostor = [], []
-    for index in range(len(names) - 1):
-        similarities = matrix[index + 1 :] @ matrix[index]
-        same = labels[index + 1 :] == labels[index]
-        genuine.append(similarities[same])
-        impostor.append(similarities[~same])
-    return Comparisons(_joined(genuine), _joined(impostor))
-
-
-def _joined(parts: Sequence[Floats]) -> Floats:
-    return np.sort(np.concatenate([*parts, np.zeros(0, np.float32)]))
 
 
 def share_reaching(similarities: Floats, threshold: float) -> float:
@@ -68,22 +43,48 @@ def lowest_threshold(impostor: Floats, rate: float) -> float:
     return float(np.nextafter(first_refused, np.inf))
 
 
+def supported_rates(impostor_pairs: int) -> dict[str, float]:
+    """Those of FALSE_MATCH_RATES with at least LEAST_FALSE_MATCHES comparisons above their threshold."""
+    return {name: rate for name, rate in FALSE_MATCH_RATES.items() if rate * impostor_pairs >= LEAST_FALSE_MATCHES}
+
+
 def operating_points(comparisons: Comparisons, measured_on: str) -> dict[str, OperatingPoint]:
-    """One for each false match rate that the number of comparisons supports (LEAST_FALSE_MATCHES).
+    """One for each false match rate that the number of comparisons supports, with 95 % intervals where there are people enough.
 
     Thresholds are rounded up to four digits; `fmr` and `fnmr` are what holds at the rounded one.
     """
-    impostor, genuine = comparisons.impostor, comparisons.genuine
-    refuse_too_few(len(impostor), len(genuine))
-    supported = {name: rate for name, rate in FALSE_MATCH_RATES.items() if rate * len(impostor) >= LEAST_FALSE_MATCHES}
+    impostor, genuine = comparisons.impostor_pairs, len(comparisons.genuine)
+    refuse_too_few(impostor, genuine)
+    rates = supported_rates(impostor)
+    exact = measured(comparisons, tuple(rates.values()), ()).thresholds
+    thresholds = [_rounded_up(threshold) for threshold in exact]
+    found = measured(comparisons, (), thresholds)
+    intervals = _intervals(comparisons, tuple(rates.values()), thresholds)
     points: dict[str, OperatingPoint] = {}
-    for name, rate in supported.items():
-        threshold = _rounded_up(lowest_threshold(impostor, rate))
-        fmr, fnmr = share_reaching(impostor, threshold), 1.0 - share_reaching(genuine, threshold)
-        points[name] = OperatingPoint(
-            threshold, float(f"{fmr:.4g}"), float(f"{fnmr:.4g}"), len(impostor), len(genuine), measured_on
-        )
+    for number, name in enumerate(rates):
+        fmr, fnmr = four_digits(found.fmr[number]), four_digits(found.fnmr[number])
+        points[name] = OperatingPoint(thresholds[number], fmr, fnmr, impostor, genuine, measured_on, intervals[number])
     return points
+
+
+def _intervals(
+    comparisons: Comparisons, rates: Sequence[float], thresholds: Sequence[float]
+) -> Sequence[Confidence | None]:
+    if comparisons.people < LEAST_PEOPLE:
+        return [None] * len(rates)
+    drawn = draw_people(comparisons, rates, thresholds)
+    tables = (drawn.thresholds, drawn.fmr, drawn.fnmr)
+    columns = zip(*([_rounded(ends) for ends in middle(table)] for table in tables), strict=True)
+    return [Confidence(threshold, fmr, fnmr, comparisons.people) for threshold, fmr, fnmr in columns]
+
+
+def _rounded(ends: Interval) -> Interval:
+    return four_digits(ends[0]), four_digits(ends[1])
+
+
+def four_digits(value: float) -> float:
+    """Rounded to four significant digits, as figures are written."""
+    return float(f"{value:.4g}")
 
 
 def refuse_too_few(impostor: int, genuine: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +74,39 @@ def draw_similarities(axes: Any, scores: Scores) -> None:
         )
     axes.set(xlabel="similarity (cosine)", ylabel="pairs")
     axes.legend(frameon=False)
+
+
+def draw_condition_fnmr(axes: Any, conditions: Mapping[str, Mapping[str, Any]], point: str) -> None:
+    """FNMR of each kind of probe at the threshold of an operating point, and beside it the FMR that holds there."""
+    rows = [one for one in conditions.values() if point in one["fnmr"]][::-1]
+    _draw_figures(axes, rows, [one["fnmr"][point] for one in rows], GENUINE)
+    for place, one in enumerate(rows):
+        axes.text(
+            1.01,
+            place,
+            f"FMR {one['fmr'][point]['value']:.1e}",
+            transform=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=7,
+        )
+    axes.set(xlabel=f"FNMR at {point}, 95 % interval", xlim=(0, None))
+
+
+def draw_condition_threshold(axes: Any, conditions: Mapping[str, Mapping[str, Any]], point: str) -> None:
+    """For each kind of probe the threshold that would keep the false match rate of an operating point."""
+    rows = [one for one in conditions.values() if point in one["threshold"]][::-1]
+    _draw_figures(axes, rows, [one["threshold"][point] for one in rows], IMPOSTOR)
+    axes.set(xlabel=f"similarity that would keep {point}, 95 % interval")
+
+
+def _draw_figures(
+    axes: Any, rows: Sequence[Mapping[str, Any]], figures: Sequence[Mapping[str, Any]], colour: str
+) -> None:
+    """Points with whiskers, one a row, the last row at the top."""
+    values = [figure["value"] for figure in figures]
+    ends = [figure["confidence_95"] or [figure["value"]] * 2 for figure in figures]
+    for place, (low, high) in enumerate(ends):
+        axes.plot([low, high], [place, place], color=colour, linewidth=3, alpha=0.35, solid_capstyle="round")
+    axes.plot(values, range(len(rows)), "o", color=colour, markersize=4)
+    axes.set_yticks(range(len(rows)), [one["title"] for one in rows], fontsize=7)
+    axes.grid(visible=True, axis="x", alpha=0.25)

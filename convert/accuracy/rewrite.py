@@ -7,18 +7,19 @@ import dataclasses
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from convert.accuracy.comparisons import compare_all
 from convert.accuracy.evaluate import Evaluation
-from convert.accuracy.operating_points import compare_all, operating_points, refuse_too_few
+from convert.accuracy.operating_points import operating_points, refuse_too_few
 from convert.bundle import manifest_text, write_bundle
 from convert.pictures import person_of
 from edge.bundle import MANIFEST_NAME, Bundle, load_bundle
 from edge.config.settings import Settings
 from edge.errors import BundleError, UsageError
-from edge.manifest import Manifest
+from edge.manifest import Manifest, OperatingPoint
 from edge.reader import Models, load_models
 
 
@@ -50,19 +51,19 @@ def check_measurable(folder: Path, names: Sequence[str]) -> None:
     refuse_too_few(len(names) * (len(names) - 1) // 2 - genuine, genuine)
 
 
-def write_measured(folder: Path, evaluation: Evaluation, data: str) -> dict[str, Any]:
-    """Put operating points from every comparison of the evaluation's pictures, and its figures, into the manifest.
-
-    Returns the operating points. The manifest is replaced in one go.
-    """
-    bundle = load_bundle(folder)
+def measure_points(evaluation: Evaluation, data: str) -> dict[str, OperatingPoint]:
+    """Operating points from every comparison of the evaluation's pictures. UsageError where these are too few."""
     names = list(evaluation.embeddings)
     people = {name: person_of(name) for name in names}
     label = f"every pair of {len(names)} pictures of {len(set(people.values()))} people ({data})"
-    points = operating_points(compare_all(evaluation.embeddings, people), label)
-    measured = {**bundle.manifest.measured, "verification": {"data": data, **evaluation.verification.as_dict()}}
+    return operating_points(compare_all(evaluation.embeddings, people), label)
+
+
+def write_measured(folder: Path, points: Mapping[str, OperatingPoint], figures: Mapping[str, Any]) -> None:
+    """Put operating points into the manifest, and `figures` among what it says was measured; in one go."""
+    bundle = load_bundle(folder)
+    measured = {**bundle.manifest.measured, **figures}
     replace_manifest(bundle, dataclasses.replace(bundle.manifest, operating_points=dict(points), measured=measured))
-    return {name: dataclasses.asdict(point) for name, point in points.items()}
 
 
 def replace_manifest(bundle: Bundle, manifest: Manifest) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from convert.build.models import INTEGER_TARGETS, Model, normalisation_of, prepared
 from convert.build.plan import Plan
+from convert.build.quantising import takes_faithful, write_faithful
 from convert.build.sample import Sample, feed
 from convert.calibrate import spanning
 from convert.network import Array, Floats
@@ -102,12 +103,15 @@ def build_artifact(plan: Plan, model: Model, target: str, sample: Sample, path: 
     network = prepared(model, target)
     normalisation = normalisation_of(model, network, target)
     options = _options(plan, model, target, sample, normalisation)
-    files = tuple(write_target(target, network, path, options))
+    how = write_faithful(plan, model, network, sample, path) if takes_faithful(plan, model, target) else {}
+    files = (path,) if how else tuple(write_target(target, network, path, options))
     compared, reference, runner = _proof(model, target, sample, path, normalisation)
     if head is not None:
         # The raw outputs are proved; what TFLite_Detection_PostProcess makes of them has no like in the source.
         files = tuple(write_target(target, network, path, replace(options, head=head)))
-    built = Built(model.part, target, path, files, normalisation, compared, reference, runner, _facts(path, target))
+    built = Built(
+        model.part, target, path, files, normalisation, compared, reference, runner, _facts(path, target) | how
+    )
     if plan.check_tolerance:
         refuse_unfaithful(built)
     return built
@@ -213,7 +217,8 @@ def _options(plan: Plan, model: Model, target: str, sample: Sample, normalisatio
     if target not in INTEGER_TARGETS:
         return options
     name = model.network.inputs[0].name
-    return replace(options, examples={name: examples_of(model, sample, normalisation)})
+    few = replace(sample, calibration=sample.calibration[: plan.plain_calibration])
+    return replace(options, examples={name: examples_of(model, few, normalisation)})
 
 
 def examples_of(model: Model, sample: Sample, normalisation: Normalisation) -> Floats:

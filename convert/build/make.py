@@ -146,6 +146,8 @@ def _found(built: Built) -> list[str]:
     size = sum(file.stat().st_size for file in built.files if file.is_file())
     cosine = f"mean {built.cosine:.6f}, worst {min(one.cosine_worst for one in built.fidelity):.6f}"
     lines = [f"{size / 1e6:.2f} MB; cosine to {built.reference}: {cosine}; greatest difference {built.difference:.1e}"]
+    if "quantised" in facts:
+        lines.append(f"quantised {facts['quantised']}: {facts['trials']} trials, {facts['chosen']}")
     if "nodes" in facts:
         left = ", ".join(f"{count} {name}" for name, count in facts["left_to_reference_kernels"].items())
         lines.append(
@@ -203,7 +205,9 @@ def _embedder_half(plan: Plan, model: Model, built: Built) -> EmbedderHalf:
     )
     artifact = Artifact(path.read_bytes(), "embedder", plan.recipe.provenance, plan.recipe.licence)
     points = plan.recipe.operating_points
-    known = points.get(built.target) or (points.get("float32") if built.target in _FLOATS else None)
+    # Thresholds belong to the integers that they were measured with.
+    how = f"{built.target}-faithful" if "quantised" in built.facts else built.target
+    known = points.get(how) or (points.get("float32") if built.target in _FLOATS else None)
     return EmbedderHalf(spec, {name: artifact}, known or {UNMEASURED: _NO_POINT})
 
 

@@ -25,6 +25,8 @@ EMBEDDERS = {
 }
 """What a bundle's embedder may be -> the target that writes it."""
 LEGACY = "tflite-uint8-legacy"
+QUANTISE = ("auto", "faithful", "plain")
+"""`faithful` searches (convert.quantise), `plain` is TensorFlow's converter; `auto` is faithful where the network allows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,10 @@ class Plan:
     post_process: bool = False
     with_text: bool = False
     check_tolerance: bool = True
+    quantise: str = "auto"
+    """How an embedder becomes `tflite-uint8`, of QUANTISE."""
+    plain_calibration: int | None = None
+    """Of the calibration pictures, those for targets that keep the extremes of all; None is every one."""
     only_possible: bool = False
     """Leave out targets that cannot take the network, and say so, instead of failing."""
 

@@ -108,7 +108,9 @@ class Recipe:
     picture: Picture | None = setting(None, doc="other roles")
     targets: tuple[str, ...] = setting(TARGETS, doc="what it can be written as", choices=TARGETS)
     operating_points: dict[str, dict[str, OperatingPoint]] = setting(
-        {}, doc="embedder: target (or 'float32' for all that compute in floating point) -> name -> threshold"
+        {},
+        doc="embedder: target (or 'float32' for all that compute in floating point, 'tflite-uint8-faithful' for integers that"
+        " were searched) -> name -> threshold",
     )
     published: dict[str, Any] = setting({}, doc="figures that its authors give")
 

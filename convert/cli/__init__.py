@@ -8,11 +8,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from convert.cli import benchmark, build, compare, default_bundle, evaluate, fetch, inspect, report
+from convert.cli import benchmark, build, compare, default_bundle, evaluate, fetch, inspect, quantise, report, train
 from edge import __version__
 from edge.errors import EXIT_OTHER, EXIT_USAGE, OstiaryError
 
-COMMANDS = (fetch, inspect, build, compare, evaluate, benchmark, report, default_bundle)
+COMMANDS = (fetch, inspect, build, quantise, compare, evaluate, benchmark, report, train, default_bundle)
 """In the order in which help lists them."""
 
 EXIT_INTERRUPTED = 130

@@ -12,18 +12,26 @@ from typing import TYPE_CHECKING
 from convert.cli.common import Subcommands
 from convert.cli.compare import parse_count, parse_positive, parse_size, parse_value
 from convert.cli.table import facts, shortened, table
-from edge.errors import EXIT_OK
+from edge.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
-    from convert.benchmark import Result
+    from convert.benchmark import Board, Counted, Result
 
 _NAME_CHARS = 40
+_DEFAULT_ROOT = Path(".arm64-root")
+BOARD_NAMES = ("pi4", "pi5")
+"""convert.benchmark.BOARDS, whose import is slow; a test holds the two together."""
+_COUNTED = 3
 _EPILOG = """\
-example:
+examples:
   ostiary-convert benchmark face.onnx face-float32.tflite face-uint8.tflite --seconds 20
+  ostiary-convert benchmark face-float32.tflite face-uint8.tflite --emulate pi4
 
 Everybody runs once a round, in one process. A time is what a device spends on a picture that is ready: handing over the
-input, running, taking the outputs; turning axes and quantising are left out. An .onnx runs in ONNX Runtime and cv2.dnn."""
+input, running, taking the outputs; turning axes and quantising are left out. An .onnx runs in ONNX Runtime and cv2.dnn.
+
+With --emulate, nothing is timed: the instructions of one inference are counted on an emulated board, in ai-edge-litert and in
+tflite-runtime. Needs qemu-user, gcc, and an ARM root with both, which ./scripts/arm64-root makes."""
 
 
 def add_command(commands: Subcommands) -> None:
@@ -57,11 +65,23 @@ def add_command(commands: Subcommands) -> None:
         "--set", type=parse_value, action="append", default=[], metavar="NAME=X,...", help="an input that is no picture"
     )
     command.add_argument("--json", action="store_true", help="one JSON object, for programs")
+    command.add_argument("--emulate", choices=BOARD_NAMES, help="count instructions on this board instead")
+    command.add_argument(
+        "--root",
+        type=Path,
+        default=_DEFAULT_ROOT,
+        metavar="DIR",
+        help="with --emulate: ARM system (default: %(default)s)",
+    )
     command.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run it; returns the exit code."""
+    return _count(args) if args.emulate else _time(args)
+
+
+def _time(args: argparse.Namespace) -> int:
     from convert.benchmark import Limit, contenders_of, take_turns
     from edge.cli.bench import cpu_name
 
@@ -78,6 +98,56 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(shown(results, machine, args.threads))
     return EXIT_OK
+
+
+def _count(args: argparse.Namespace) -> int:
+    from convert.benchmark import BOARDS, count_all, find_emulator
+
+    if args.threads != 1 or args.size is not None or args.set:
+        raise UsageError("--emulate with --threads, --size or --set", expected="one thread, and networks of one size")
+    emulator = find_emulator(args.root)
+    board = BOARDS[args.emulate]
+    baseline = args.baseline.name if args.baseline else args.files[0].name
+    results, faults = count_all(
+        args.files,
+        emulator,
+        board,
+        baseline=baseline,
+        runs=args.runs or _COUNTED,
+        say=lambda text: print(text, file=sys.stderr, flush=True),
+    )
+    for fault in faults:
+        print(f"passed over: {fault}", file=sys.stderr)
+    version = f"qemu-aarch64 {emulator.version[0]}.{emulator.version[1]}"
+    if args.json:
+        about = {"board": board.title, "cpu": board.cpu, "emulator": version, "threads": 1, "baseline": baseline}
+        print(json.dumps({**about, "results": [one.as_dict() for one in results], "passed_over": faults}))
+    else:
+        print(shown_counts(results, board, version))
+    return EXIT_OK
+
+
+def shown_counts(results: list[Counted], board: Board, emulator: str) -> str:
+    """For a person; in millions."""
+    head = facts([
+        ("board", f"{board.title}: {board.cpu}, emulated by {emulator}"),
+        ("counted", "instructions of one inference, one thread, in millions"),
+        ("difference", f"of outputs, between the emulated board and this {platform.machine()}"),
+    ])  # fmt: skip
+    rows = [
+        {
+            "file": shortened(one.file, _NAME_CHARS),
+            "runtime": one.runtime,
+            "weights": one.precision,
+            "instructions": f"{one.count.instructions / 1e6:.2f}",
+            "dot products": f"{one.count.dot_products / 1e6:.2f}",
+            "ratio": "-" if one.ratio is None else f"{one.ratio:.2f}",
+            "difference": str(one.difference),
+            "cosine": f"{one.difference.cosine:.5f}",
+        }
+        for one in results
+    ]
+    return f"{head}\n\n{table(rows, left=('file', 'runtime', 'weights'))}"
 
 
 def shown(results: list[Result], machine: str, threads: int) -> str:

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from convert.build.plan import EMBEDDERS, Overrides, Plan, plain_name
-from convert.build.sample import CALIBRATION
+from convert.build.plan import EMBEDDERS, QUANTISE, Overrides, Plan, plain_name
+from convert.build.sample import CALIBRATION, FAITHFUL_CALIBRATION
 from convert.catalogue.recipe import FORMATS, ROLES, TARGETS, EmbedderUse, Picture
 from convert.cli.common import Subcommands, add_ends, parse_shape
 from edge.align import TEMPLATES
@@ -49,8 +49,8 @@ def add_command(commands: Subcommands) -> None:
     )
     command.add_argument("--json", action="store_true", help="the report as one JSON object, for programs")
     _add_results(command.add_argument_group("what to write"))
-    _add_pictures(command.add_argument_group("pictures for calibration and proof"))
-    _add_file(command.add_argument_group("a model file without a recipe"))
+    add_pictures(command.add_argument_group("pictures for calibration and proof"))
+    add_file(command.add_argument_group("a model file without a recipe"))
     command.set_defaults(run=run)
 
 
@@ -63,6 +63,10 @@ def _add_results(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--detector", default="", metavar="NAME|DIR", help="detector of an embedder's bundle")
     group.add_argument("--base", type=Path, metavar="DIR", help="bundle whose embedder a detector's bundle gets")
+    group.add_argument(
+        "--quantise", choices=QUANTISE, default="auto",
+        help="how an embedder becomes tflite-uint8: faithful searches, plain is TensorFlow's converter (default: faithful where it can)",
+    )  # fmt: skip
     group.add_argument("--batch", type=_batch, default=1, metavar="N|dynamic", help="pictures in one run (default 1)")
     group.add_argument(
         "--post-process", action="store_true", help="append TFLite_Detection_PostProcess to TFLite artifacts of an SSD"
@@ -81,18 +85,23 @@ def _add_results(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_pictures(group: argparse._ArgumentGroup) -> None:
+def add_pictures(group: argparse._ArgumentGroup) -> None:
+    """Which pictures a network is calibrated and proved on."""
     group.add_argument("--calibration", type=Path, metavar="DIR|TAR|LIST", help="pictures with faces")
     group.add_argument(
         "--people", type=Path, metavar="FILE", help="use only these people, of pictures named NAME/NAME_0001.jpg"
     )
     group.add_argument(
-        "--count", type=int, default=CALIBRATION, metavar="N", help=f"pictures for calibration (default {CALIBRATION})"
+        "--count",
+        type=int,
+        metavar="N",
+        help=f"pictures for calibration (default {CALIBRATION}; of an embedder quantised faithfully {FAITHFUL_CALIBRATION})",
     )
     group.add_argument("--seed", type=int, default=0, metavar="N", help="which of them (default 0)")
 
 
-def _add_file(group: argparse._ArgumentGroup) -> None:
+def add_file(group: argparse._ArgumentGroup) -> None:
+    """What has to be said of a model file, and a recipe says itself."""
     group.add_argument("--format", choices=FORMATS, default="", help="where the file does not tell")
     add_ends(group)
     group.add_argument(
@@ -127,23 +136,26 @@ def plan_of(args: argparse.Namespace) -> Plan:
     from convert.build.sample import Wish
     from convert.pictures import open_any_pictures
 
-    if args.count < 1 or args.std <= 0:
+    if (args.count is not None and args.count < 1) or args.std <= 0:
         raise UsageError(f"--count {args.count} --std {args.std:g}", expected="numbers above 0")
     store = open_any_pictures(args.calibration) if args.calibration else None
     people = read_people(args.people) if args.people else None
     said = _said_beside_a_recipe(args) if is_recipe(args.model) else _overrides(args)
     name, recipe, folder = resolve(args.model, args.source, said, any_digest=args.any_digest)
+    searches = recipe.role == "embedder" and args.quantise != "plain" and store is not None
     targets = tuple(recipe.targets) if "all" in args.target else tuple(dict.fromkeys(args.target))
     return Plan(
         name=name,
         recipe=recipe,
         folder=folder,
-        wish=Wish(store, people, args.count, seed=args.seed),
+        wish=Wish(store, people, args.count or (FAITHFUL_CALIBRATION if searches else CALIBRATION), seed=args.seed),
         targets=targets,
         embedder=args.embedder,
         detector=args.detector,
         base=args.base,
         batch=args.batch,
+        quantise=args.quantise,
+        plain_calibration=args.count or CALIBRATION,
         default_ranges=tuple(args.default_ranges) if args.default_ranges else None,
         post_process=args.post_process,
         with_text=args.pbtxt,

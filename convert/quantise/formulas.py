@@ -1,8 +1,8 @@
 """Exact integer arithmetic of XNNPACK's int8 operators, on PyTorch tensors that hold whole numbers.
 
-Each formula was read from XNNPACK's parameter initialisation and reference kernels (https://github.com/google/XNNPACK,
-src/microparams-init.c and src/reference/), and is compared bit for bit with the runtime by the tests. Simulation and training share
-them: `step` says what becomes of a rounding. Integers are held in float32; products and sums that need more are formed in float64.
+The formulas are those of XNNPACK's parameters (https://github.com/google/XNNPACK/blob/master/src/microparams-init.c: fp32
+requantisation, qs8_add, qs8_mul, qs8_lrelu, qs8_cvt); tests compare each bit for bit with the runtime. Simulation and training
+share them: `step` says what becomes of a rounding. Integers are held in float32; sums that need more are formed in float64.
 """
 
 from __future__ import annotations

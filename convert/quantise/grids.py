@@ -67,6 +67,9 @@ def integer_network(
     unknown = sorted((floats | set(weight_clip or {})) - set(network.tensors()))
     if unknown:
         raise ModelError(f"no tensor {', '.join(unknown)}", expected="what a node makes")
+    # Whether the layer is named or the activation fused into it: both are one step.
+    pairs = ({node.output, (last or node).output} for node, last in steps(network))
+    floats = frozenset().union(*(pair for pair in pairs if pair & floats))
     given = input_grid(network)
     found = spans(network, ranges, floats, (given.low, given.high))
     grids = {name: grid_of(*span) for name, span in found.items()}

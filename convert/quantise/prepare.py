@@ -23,11 +23,13 @@ def prepared(network: Network) -> Network:
     """The same function as a Network of OPERATORS alone, for one picture; tensors keep their names.
 
     Normalisation goes to `mean` and `std`, `mean` made a whole number; batch norms into their layers, or into a depthwise
-    convolution of their own; average pools and factors of a channel become depthwise convolutions. Layers get explicit windows and
-    biases. PRelu is for convert.quantise.prelu. ModelError, with all of them, where nodes remain that have no integers.
+    convolution of their own; average pools and factors of a channel become depthwise convolutions. Layers get explicit
+    windows and biases. PRelu is for convert.quantise.prelu. ModelError where there are several inputs or the picture's size is
+    open, and, with all of them, where nodes remain that have no integers.
     """
-    inputs = tuple(replace(port, shape=(1, *port.shape[1:])) for port in network.inputs)
-    network = tidy(replace(network, inputs=inputs))
+    _, *sizes = network.input_shape
+    port = replace(network.inputs[0], shape=(1, *sizes))
+    network = tidy(replace(network, inputs=(port,)))
     network = rewritten(take_out_normalisation(network), {"MatMul": _matmul})
     network = rewritten(fold_affine(network, {BATCH_NORM, *ARITHMETIC}), _REWRITES)
     network = centre_on_a_byte(_with_biases(with_explicit_windows(network)))

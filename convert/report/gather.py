@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,22 +26,27 @@ _RUNS = 40
 _WARM_UP = 5
 
 
-def gather(folder: Path, evaluation: Evaluation | None, data: str) -> dict[str, Any]:
-    """The report in `folder`, with latencies measured here and now, and an evaluation where there is one."""
+def gather(folder: Path) -> dict[str, Any]:
+    """The report in `folder`, with latencies measured here and now."""
     report = read_report(folder)
     report["folder"] = folder.absolute().name
     if (folder / MANIFEST_NAME).exists():
         report["bundle"] = _bundle(folder)
         report["latency_ms"] = stage_latency(load_models(Settings(bundle=folder)), [portrait()])
-    if evaluation is not None:
-        report["evaluation"] = {"data": data, **evaluation.verification.as_dict(), **histograms(evaluation)}
     return report
+
+
+def evaluation_figures(evaluation: Evaluation, data: str) -> dict[str, Any]:
+    """What the page shows of an evaluation on `data`."""
+    return {"data": data, **evaluation.verification.as_dict(), **histograms(evaluation)}
 
 
 def _bundle(folder: Path) -> dict[str, Any]:
     manifest = load_bundle(folder).manifest
-    points = {name: {"similarity": point.threshold, "fmr": point.fmr, "fnmr": point.fnmr, "measured_on": point.measured_on}
-              for name, point in manifest.operating_points.items()}  # fmt: skip
+    points = {
+        name: {"similarity": point.threshold, **dataclasses.asdict(point)}
+        for name, point in manifest.operating_points.items()
+    }
     return {
         "bundle_id": manifest.bundle_id,
         "description": manifest.description,

@@ -8,12 +8,21 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from convert.accuracy.conditions import shown_point
 from convert.accuracy.evaluate import Scores
-from convert.accuracy.plots import GENUINE, IMPOSTOR, draw_roc, draw_similarities, drawn
+from convert.accuracy.plots import (
+    GENUINE,
+    IMPOSTOR,
+    draw_condition_fnmr,
+    draw_condition_threshold,
+    draw_roc,
+    draw_similarities,
+    drawn,
+)
 from edge.errors import MissingDependencyError, ModelError, UsageError
 
 _TEMPLATE = "page.html.j2"
-_ABSENT: Mapping[str, Any] = {"bundle": None, "evaluation": None, "latency_ms": None}
+_ABSENT: Mapping[str, Any] = {"bundle": None, "evaluation": None, "latency_ms": None, "conditions": None}
 """What a report need not have."""
 
 
@@ -42,7 +51,8 @@ def page(report: Mapping[str, Any], scores: Scores | None) -> str:
     source = (resources.files("convert.report") / _TEMPLATE).read_text(encoding="utf-8")
     template = environment.from_string(source)
     try:
-        return str(template.render(report={**_ABSENT, **report}, pictures=_pictures(report, scores)))
+        shown = shown_point(report.get("conditions") or {})
+        return str(template.render(report={**_ABSENT, **report}, pictures=_pictures(report, scores), shown_point=shown))
     except (jinja2.UndefinedError, LookupError, TypeError, ValueError, AttributeError) as error:
         hint = "Build it again with this version of ostiary-convert."
         raise ModelError(f"a report that is not whole ({error})", where="report.json", hint=hint) from error
@@ -57,6 +67,10 @@ def _pictures(report: Mapping[str, Any], scores: Scores | None) -> dict[str, Any
     if scores is not None:
         made["roc"] = drawn(lambda axes: draw_roc(axes, scores))
         made["similarities"] = drawn(lambda axes: draw_similarities(axes, scores))
+    if report.get("conditions"):
+        conditions, point = report["conditions"], shown_point(report["conditions"])
+        made["missed"] = drawn(lambda axes: draw_condition_fnmr(axes, conditions, point))
+        made["moved"] = drawn(lambda axes: draw_condition_threshold(axes, conditions, point))
     # matplotlib wrote these; what stands before the <svg> element is for files alone.
     return {name: markupsafe.Markup(data.decode()[data.decode().index("<svg") :]) for name, data in made.items()}
 

@@ -16,6 +16,7 @@ from edge.config import Settings, find_config
 from edge.errors import EXIT_OK, EXIT_UNAVAILABLE, OstiaryError
 from edge.gallery import open_gallery
 from edge.interpreter import installed_runtimes
+from edge.manifest import OperatingPoint
 from edge.paths import gallery_file
 from edge.publish import probe_broker
 from edge.reader import load_models
@@ -80,8 +81,19 @@ def _runtimes() -> str:
 def _bundle(settings: Settings) -> str:
     models = load_models(settings)
     manifest = models.bundle.manifest
-    point = models.bundle.operating_point(settings.decide.operating_point)
-    return f"{manifest.bundle_id} in {models.bundle.folder}, {settings.decide.operating_point} at similarity {point.threshold:.3f}"
+    name = settings.decide.operating_point
+    point = models.bundle.operating_point(name)
+    return f"{manifest.bundle_id} in {models.bundle.folder}, {name} {described(point)}"
+
+
+def described(point: OperatingPoint) -> str:
+    """An operating point in words, with how sure it is where the manifest says so."""
+    sure = point.confidence_95
+    if sure is None:
+        return f"at similarity {point.threshold:.3f}, where {point.fnmr:.1%} of genuine comparisons fail"
+    (low, high), (least, most) = sure.threshold, sure.fnmr
+    at = f"at similarity {point.threshold:.3f} (95 % within {low:.3f} to {high:.3f})"
+    return f"{at}, where {point.fnmr:.1%} of genuine comparisons fail ({least:.1%} to {most:.1%})"
 
 
 def _gallery(settings: Settings) -> str:

@@ -16,8 +16,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from convert.accuracy.comparisons import compare_all
 from convert.accuracy.faces import align_pictures, embed_faces
-from convert.accuracy.operating_points import compare_all, operating_points
+from convert.accuracy.operating_points import operating_points
 from convert.accuracy.pairs import read_people
 from convert.pictures import open_pictures, person_of
 from edge.align import template_named

@@ -8,13 +8,14 @@ from jsonschema import Draft202012Validator
 
 from edge.align import TEMPLATES
 from edge.config.reference import json_schema
-from edge.manifest import DIGEST, FILE_NAME, Manifest, Quantisation
+from edge.manifest import DIGEST, FILE_NAME, Confidence, Manifest, Quantisation
 from edge.validation import build
 from tests.support.data import ROOT
 
 FILES = [{"path": name, "role": role, "sha256": "0" * 64, "bytes": 1} for name, role in
          (("d.onnx", "detector"), ("e.tflite", "embedder"))]  # fmt: skip
 POINT = {"threshold": 0.4, "fmr": 1e-4, "fnmr": 0.1, "impostor_pairs": 10, "genuine_pairs": 10, "measured_on": "x"}
+CONFIDENCE = {"threshold": [0.38, 0.42], "fmr": [6e-5, 2e-4], "fnmr": [0.05, 0.2], "people": 862}
 MANIFEST: dict[str, Any] = {
     "schema": 1,
     "bundle_id": "b-1",
@@ -72,6 +73,24 @@ FAULTY: list[tuple[str, object, str]] = [
     ("operating_points", {}, "operating_points is empty"),
     ("operating_points", {"p": {**POINT, "threshold": 1.1}}, "operating_points.p.threshold: number 1.1"),
     ("operating_points", {"p": {}}, "operating_points.p.threshold: missing"),
+    *(
+        ("operating_points", {"p": {**POINT, "confidence_95": value}}, f"operating_points.p.confidence_95{expected}")
+        for value, expected in (
+            (1, ": whole number 1"),
+            ([], ": list []"),
+            ({}, ".threshold: missing"),
+            ({**CONFIDENCE, "method": "x"}, ".method: unknown key"),
+            ({**CONFIDENCE, "threshold": [0.4]}, ".threshold: a list of 1; expected a list of 2"),
+            ({**CONFIDENCE, "threshold": 0.4}, ".threshold: number 0.4; expected a list"),
+            ({**CONFIDENCE, "threshold": [0.4, 1.1]}, ".threshold[1]: number 1.1"),
+            ({**CONFIDENCE, "threshold": [0.42, 0.38]}, ": threshold from 0.42 to 0.38; expected the lower end first"),
+            ({**CONFIDENCE, "fmr": [-0.1, 0.2]}, ".fmr[0]: number -0.1"),
+            ({**CONFIDENCE, "fnmr": [0.1, float("nan")]}, ".fnmr[1]: number nan"),
+            ({**CONFIDENCE, "fnmr": ["0.1", 0.2]}, ".fnmr[0]: text '0.1'"),
+            ({**CONFIDENCE, "people": 1}, ".people: whole number 1"),
+            ({**CONFIDENCE, "people": 2.5}, ".people: number 2.5"),
+        )
+    ),
     ("other", 1, "other: unknown key"),
 ]
 
@@ -81,6 +100,24 @@ def test_a_faulty_manifest(path: str, value: object, expected: str) -> None:
     manifest, faults = build(Manifest, changed(path, value))
     assert manifest is None
     assert expected in str(faults[0])
+
+
+def test_how_sure_an_operating_point_is() -> None:
+    manifest, faults = build(Manifest, changed("operating_points.fmr-1e-4.confidence_95", CONFIDENCE))
+    assert not faults
+    assert manifest is not None
+    assert manifest.operating_points["fmr-1e-4"].confidence_95 == Confidence(
+        threshold=(0.38, 0.42), fmr=(6e-5, 2e-4), fnmr=(0.05, 0.2), people=862
+    )
+
+
+@pytest.mark.parametrize("value", [None, "absent"])
+def test_older_manifests_do_not_say_how_sure_they_are(value: str | None) -> None:
+    data = changed("operating_points.fmr-1e-4.confidence_95", None) if value is None else MANIFEST
+    manifest, faults = build(Manifest, data)
+    assert not faults
+    assert manifest is not None
+    assert manifest.operating_points["fmr-1e-4"].confidence_95 is None
 
 
 def test_opencv_runs_float_networks_only() -> None:
@@ -113,6 +150,11 @@ def test_the_schema_accepts_what_the_loader_accepts() -> None:
     assert Draft202012Validator(SCHEMA).is_valid(MANIFEST)
     packaged = json.loads((ROOT / "edge" / "data" / "default-bundle" / "manifest.json").read_text(encoding="utf-8"))
     assert Draft202012Validator(SCHEMA).is_valid(packaged)
+    sure = changed("operating_points.fmr-1e-4.confidence_95", CONFIDENCE)
+    assert Draft202012Validator(SCHEMA).is_valid(sure)
+    for name, value in (("people", 1), ("fmr", [0.1]), ("fnmr", [0.1, 2]), ("other", 1)):
+        sure["operating_points"]["fmr-1e-4"]["confidence_95"] = {**CONFIDENCE, name: value}
+        assert not Draft202012Validator(SCHEMA).is_valid(sure)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ is installed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,14 +37,41 @@ def unpacked(data: bytes) -> Model:
 
 
 def packed(model: Model) -> bytes:
-    """A TFLite file. The same model gives the same bytes."""
-    import flatbuffers
-
+    """A TFLite file. The same model gives the same bytes; what is alike in it is written once."""
+    builder = _sharing_builder()
     aligned = _aligned_buffer(schema())
     model.buffers = [aligned(buffer) for buffer in model.buffers]
-    builder = flatbuffers.Builder(1024)
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            if tensor.quantization is not None and tensor.quantization.zeroPoint is not None:
+                # Packed as arrays they go through the builder's method below: a network has thousands of zeros, 8 bytes each.
+                tensor.quantization.zeroPoint = np.asarray(tensor.quantization.zeroPoint, np.int64)
     builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
     return bytes(builder.Output())
+
+
+def _sharing_builder() -> Any:
+    import flatbuffers
+
+    class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc, unused-ignore]
+        def __init__(self) -> None:
+            super().__init__(1024)
+            self.places: dict[tuple[str, bytes], int] = {}
+
+        def CreateNumpyVector(self, x: Any) -> int:  # noqa: N802  the library's name
+            def write() -> int:
+                return int(super(SharingBuilder, self).CreateNumpyVector(x))
+
+            # Zero points alone: shapes are arrays in a file that was read and lists in one that is made.
+            return self.shared("int64", x.tobytes(), write) if x.dtype == np.int64 else write()
+
+        def shared(self, kind: str, content: bytes, write: Callable[[], int]) -> int:
+            """Where a vector is; written if none like it is there."""
+            if (kind, content) not in self.places:
+                self.places[kind, content] = write()
+            return self.places[kind, content]
+
+    return SharingBuilder()
 
 
 def _aligned_buffer(generated: Any) -> Any:
@@ -56,12 +84,15 @@ def _aligned_buffer(generated: Any) -> Any:
             if self.data is None or not len(self.data):
                 return super().Pack(builder)
             content = np.asarray(self.data, np.uint8).tobytes()
-            # A flatbuffer grows from its end: what is asked for here holds once the content is written.
-            builder.Prep(_ALIGNMENT, len(content))
-            place = builder.CreateByteVector(content)
+            place = builder.shared("constant", content, lambda: self._written(builder, content))
             generated.BufferStart(builder)
             generated.BufferAddData(builder, place)
             return generated.BufferEnd(builder)
+
+        def _written(self, builder: Any, content: bytes) -> int:
+            # A flatbuffer grows from its end: what is asked for here holds once the content is written.
+            builder.Prep(_ALIGNMENT, len(content))
+            return int(builder.CreateByteVector(content))
 
     return AlignedBuffer
 

@@ -1,17 +1,16 @@
 from __future__ import annotations
 
-from itertools import combinations
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from convert.accuracy.comparisons import Comparisons
 from convert.accuracy.operating_points import (
     FALSE_MATCH_RATES,
     LEAST_FALSE_MATCHES,
-    Comparisons,
-    compare_all,
     lowest_threshold,
     operating_points,
     share_reaching,
@@ -49,27 +48,18 @@ def test_share_of_nothing_is_nothing() -> None:
     assert share_reaching(np.zeros(0, np.float32), 0.5) == 0.0
 
 
-def unit(rows: int, seed: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    made = np.random.default_rng(seed).normal(size=(rows, 16)).astype(np.float32)
-    return made / np.linalg.norm(made, axis=1, keepdims=True)
-
-
-def test_every_pair_is_compared_once() -> None:
-    vectors = dict(zip("abcdefg", unit(7, 0), strict=True))
-    people = {"a": "Ada", "b": "Bob", "c": "Ada", "d": "Cyd", "e": "Ada", "f": "Bob", "g": "Dan", "h": "no face"}
-    found = compare_all(vectors, people)
-    genuine = sorted(float(vectors[x] @ vectors[y]) for x, y in combinations("abcdefg", 2) if people[x] == people[y])
-    impostor = sorted(float(vectors[x] @ vectors[y]) for x, y in combinations("abcdefg", 2) if people[x] != people[y])
-    np.testing.assert_allclose(found.genuine, genuine, atol=1e-6)
-    np.testing.assert_allclose(found.impostor, impostor, atol=1e-6)
-    assert len(genuine) == 4
-
-
-def comparisons(impostors: int) -> Comparisons:
+def comparisons(impostors: int, people: int = 1000) -> Comparisons:
+    """500 genuine comparisons and `impostors` of two people, of people who have nothing else in common."""
     random = np.random.default_rng(0)
+    numbers = np.arange(impostors, dtype=np.int32)
     return Comparisons(
         np.sort(random.normal(0.6, 0.1, 500).clip(-1, 1).astype(np.float32)),
-        np.sort(random.normal(0.0, 0.1, impostors).clip(-1, 1).astype(np.float32)),
+        np.arange(500, dtype=np.int32) % people,
+        np.sort(random.normal(0.0, 0.1, impostors).clip(-1, 1).astype(np.float32))[::-1],
+        np.stack([numbers % people, (numbers + 1) % people]),
+        np.ones(people),
+        np.ones(people),
+        impostors,
     )
 
 
@@ -87,6 +77,26 @@ def test_points_tell_what_holds_at_their_threshold() -> None:
         assert (point.impostor_pairs, point.genuine_pairs, point.measured_on) == (40_000, 500, "made up")
 
 
+def test_intervals_hold_the_figures_and_narrow_with_the_rate() -> None:
+    points = operating_points(comparisons(400_000), "made up")
+    widths = []
+    for point in points.values():
+        sure = point.confidence_95
+        assert sure is not None
+        assert sure.people == 1000
+        for value, (low, high) in ((point.threshold, sure.threshold), (point.fmr, sure.fmr), (point.fnmr, sure.fnmr)):
+            assert low <= value + 1e-4
+            assert value <= high + 1e-4
+        widths.append((sure.fmr[1] - sure.fmr[0]) / point.fmr)
+    assert widths == sorted(widths), "rarer means less sure"
+
+
+@pytest.mark.parametrize("people", [19, 20])
+def test_too_few_people_have_no_interval(people: int) -> None:
+    (point, *_) = operating_points(comparisons(5000, people), "made up").values()
+    assert (point.confidence_95 is None) == (people == 19)
+
+
 @pytest.mark.parametrize(("impostors", "names"), [(2999, 0), (3000, 1), (29_999, 1), (3_000_000, 4)])
 def test_a_rate_needs_thirty_false_matches(impostors: int, names: int) -> None:
     assert LEAST_FALSE_MATCHES == 30
@@ -100,7 +110,7 @@ def test_a_rate_needs_thirty_false_matches(impostors: int, names: int) -> None:
 
 def test_no_genuine_pair_is_too_few() -> None:
     with pytest.raises(UsageError, match="0 of one"):
-        operating_points(Comparisons(np.zeros(0, np.float32), comparisons(5000).impostor), "made up")
+        operating_points(replace(comparisons(5000), genuine=np.zeros(0, np.float32)), "made up")
 
 
 def test_the_daemons_default_is_among_the_names() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from convert.accuracy import conditions
+from convert.accuracy.degrade import DEGRADATIONS
 from edge.bundle import load_bundle
 from edge.config.settings import Settings
 from edge.errors import EXIT_OK, EXIT_REJECTED, EXIT_USAGE
@@ -117,10 +119,62 @@ def test_operating_points_into_the_manifest(
     assert (point.impostor_pairs, point.genuine_pairs) == (MANY * MANY, MANY * (MANY - 1))
     assert point.fmr <= 0.01
     assert point.measured_on == f"every pair of {2 * MANY} pictures of 2 people (all.txt, bob.txt on many)"
+    assert point.confidence_95 is None, "two people say nothing of how other people would fare"
     assert manifest.measured["verification"]["pairs"] == 4 * MANY
     after = digests(bundle)
     assert after.keys() == before.keys()
     assert {name for name, digest in after.items() if digest != before[name]} == {"manifest.json"}
+
+
+def test_points_take_every_picture_of_the_people_and_conditions_are_kept_with_them(
+    opencv_bundle: Path,
+    pairs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(conditions, "DEGRADATIONS", DEGRADATIONS[:1])
+    images = write_people(tmp_path / "many", MANY)
+    bundle = tmp_path / "bundle"
+    shutil.copytree(opencv_bundle, bundle)
+    said = evaluate(capsys, bundle, images, "--pairs", pairs, "--write-operating-points", "--conditions", "--json")
+    assert said.code == EXIT_OK, said.err
+    found = json.loads(said.out)
+    assert (found["pictures"], found["pairs"]) == (8, 8), "the protocol's own figures stay those of its pictures"
+    point = found["operating_points"]["fmr-1e-2"]
+    assert point["impostor_pairs"] == MANY * MANY
+    assert list(found["conditions"]) == ["as-they-are", "small-48px", "turned", "turned-far"]
+    clean = found["conditions"]["as-they-are"]
+    assert (clean["probes"], clean["no_face"]) == (2 * MANY, 0)
+    # Every two pictures, once from either side: the rates of the operating point itself.
+    assert clean["fmr"]["fmr-1e-2"] == {"value": point["fmr"], "confidence_95": None}
+    assert clean["fnmr"]["fmr-1e-2"] == {"value": point["fnmr"], "confidence_95": None}
+    assert load_bundle(bundle).manifest.measured["conditions"] == {"data": "pairs.txt on many", **found["conditions"]}
+
+
+def test_conditions_for_a_person(
+    opencv_bundle: Path, faces: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(opencv_bundle, bundle)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    point = {"threshold": 0.3, "fmr": 0.01, "fnmr": 0.05, "impostor_pairs": 1, "genuine_pairs": 1, "measured_on": "x"}
+    (bundle / "manifest.json").write_text(json.dumps({**manifest, "operating_points": {"fmr-1e-2": point}}))
+    said = evaluate(capsys, bundle, faces, "--pairs", pairs, "--conditions")
+    assert said.code == EXIT_OK, said.err
+    lines = said.out.splitlines()
+    (head,) = (number for number, line in enumerate(lines) if line.startswith("at fmr-1e-2:"))
+    titles = ["as they are", *(way.title for way in DEGRADATIONS)]
+    assert [line[:40].strip() for line in lines[head + 1 :]][:-2] == titles
+    assert len({len(line) for line in lines[head:]}) == 1, "columns stand below their heads"
+
+
+def test_conditions_want_an_operating_point(
+    opencv_bundle: Path, faces: Path, pairs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = evaluate(capsys, opencv_bundle, faces, "--pairs", pairs, "--conditions")
+    assert (said.code, said.out) == (EXIT_USAGE, "")
+    assert "no operating point that was measured; expected thresholds to start from" in said.err
 
 
 def test_a_bundle_that_may_not_be_changed(

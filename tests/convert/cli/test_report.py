@@ -116,6 +116,30 @@ def test_a_page_with_accuracy(
     assert page.elements.count("svg") == 4
 
 
+def test_a_page_with_conditions(
+    opencv_bundle: Path, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pairs.txt").write_text(PAIRS)
+    bundle = tmp_path / "bundle"
+    shutil.copytree(opencv_bundle, bundle)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    sure = {"threshold": [0.2345, 0.4567], "fmr": [0.005, 0.02], "fnmr": [0.0123, 0.0789], "people": 20}
+    point = {"threshold": 0.3, "fmr": 0.01, "fnmr": 0.05, "impostor_pairs": 1, "genuine_pairs": 1, "measured_on": "x"}
+    manifest["operating_points"] = {"fmr-1e-2": {**point, "confidence_95": sure}, "fmr-1e-3": point}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    measured = ["--images", faces, "--pairs", tmp_path / "pairs.txt", "--conditions"]
+    said = run(capsys, "report", bundle, *measured, "-o", tmp_path / "page.html")
+    assert said.code == EXIT_OK, said.err
+    page, plain = self_contained(tmp_path / "page.html"), json.loads((tmp_path / "page.json").read_text())
+    assert "0.2345 to 0.4567" in page.text
+    assert "1.23% to 7.89%" in page.text
+    assert plain["bundle"]["operating_points"]["fmr-1e-3"]["confidence_95"] is None
+    assert plain["evaluation"]["pairs"] == 4
+    assert page.elements.count("svg") == 6
+    for one in plain["conditions"].values():
+        assert one["title"] in page.text
+
+
 def test_names_out_of_a_model_are_text(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = network(("Relu", [None], {}))
     node = replace(made.nodes[0], outputs=(HOSTILE,))
@@ -165,6 +189,8 @@ def test_mistakes(opencv_bundle: Path, faces: Path, tmp_path: Path, capsys: pyte
         ([opencv_bundle, "-o", tmp_path / "page.txt"], EXIT_USAGE, "a name that ends in .html"),
         ([opencv_bundle, "-o", tmp_path / "no" / "page.html"], EXIT_USAGE, "cannot be written"),
         ([opencv_bundle, "--images", faces, *page], EXIT_USAGE, "expected both, or neither"),
+        ([opencv_bundle, "--conditions", *page], EXIT_USAGE, "--conditions alone; expected --images and --pairs too"),
+        ([damaged(opencv_bundle, tmp_path / "bad", conditions=1), *page], EXIT_REJECTED, "a report that is not whole"),
     ]
     for words, code, told in cases:
         said = run(capsys, "report", *words)

@@ -52,7 +52,9 @@ def pictures(made: Network, count: int = 12, seed: int = 0) -> Any:
     _, channels, height, width = made.input_shape
     generator = np.random.default_rng(seed)
     coarse = generator.integers(0, 256, (count, -(-height // 4), -(-width // 4), channels))
-    fine = coarse.repeat(4, axis=1).repeat(4, axis=2)[:, :height, :width] + generator.integers(-20, 21, (count, height, width, channels))
+    fine = coarse.repeat(4, axis=1).repeat(4, axis=2)[:, :height, :width] + generator.integers(
+        -20, 21, (count, height, width, channels)
+    )
     return np.clip(fine, 0, 255).astype(np.uint8)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.bundle import load_bundle
+from edge.cli.check import described
+from edge.manifest import Confidence, OperatingPoint
 from tests.edge.cli.conftest import Command, finished
 from tests.support.mosquitto import HOST, free_port, mosquitto
 
@@ -37,9 +41,18 @@ def test_all_well(ostiary: Command, home: Path, tmp_path: Path, hopper_file: Pat
     assert f"{HOST}: connected with MQTT 5" in rows["broker"]["says"]
     assert rows["configuration"]["says"] == "ostiary.yaml"
     assert "nobody is enrolled" in rows["gallery"]["says"]
-    assert "fmr-1e-4 at similarity" in rows["bundle"]["says"]
+    assert f"fmr-1e-4 {described(load_bundle().operating_point('fmr-1e-4'))}" in rows["bundle"]["says"]
     assert text.out.splitlines()[-1] == "all well"
     assert list(home.rglob("*.sqlite")) == []
+
+
+def test_an_operating_point_says_how_sure_it_is() -> None:
+    point = OperatingPoint(0.4954, 1e-4, 0.4542, 3_300_513, 26_397, "x")
+    assert described(point) == "at similarity 0.495, where 45.4% of genuine comparisons fail"
+    sure = replace(point, confidence_95=Confidence((0.4812, 0.5101), (6e-5, 2e-4), (0.41, 0.498), 862))
+    assert described(sure) == (
+        "at similarity 0.495 (95 % within 0.481 to 0.510), where 45.4% of genuine comparisons fail (41.0% to 49.8%)"
+    )
 
 
 def test_a_broker_that_is_away_ends_with_3_and_everything_is_told(

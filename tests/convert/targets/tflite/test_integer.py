@@ -13,9 +13,12 @@ pytest.importorskip("tensorflow", reason="TensorFlow is not installed (pip insta
 pytest.importorskip("torch", reason="PyTorch is not installed (pip install 'ostiary[torch]')")
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed (pip install 'ostiary[litert]')")
 
+from convert.importers.base import Request
+from convert.importers.mxnet import import_mxnet
 from convert.quantise.arithmetic import IntegerSimulator
 from convert.quantise.form import IntegerNetwork
 from convert.quantise.grids import integer_network
+from convert.quantise.prelu import with_accelerated_prelus
 from convert.quantise.prepare import prepared
 from convert.runners.delegation import delegated_nodes
 from convert.targets.tflite import describe_tflite, oldest_runtime_faults
@@ -38,6 +41,7 @@ from tests.convert.quantise.integers import (
     results,
     written,
 )  # fmt: skip
+from tests.support.data import test_data
 
 # TensorFlow and its dependencies warn about themselves.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -97,6 +101,20 @@ def test_float32_may_be_returned(tmp_path: Path) -> None:
     assert delegated_nodes(path).complete
 
 
+@pytest.mark.slow
+def test_a_real_embedder_to_the_last_bit(tmp_path: Path) -> None:
+    folder = test_data("models", "mobilefacenet-mxnet")
+    request = Request((folder / "model-symbol.json", folder / "model-0000.params"), shapes={"": (1, 3, 112, 112)})
+    made = prepared(with_accelerated_prelus(import_mxnet(request).network))
+    pixels = pixels_for(made, 4, seed=2)
+    integer = integer_network(made, ranges_of(made, pixels))
+    path = written(integer, tmp_path)
+    model = TfliteModel(path)
+    found = np.concatenate([dequantise(model.run(each), model.outputs[0].quantisation) for each in np.split(pixels, 4)])
+    np.testing.assert_array_equal(np.float32(found), IntegerSimulator(integer).outputs(pixels))
+    assert (delegated_nodes(path).complete, delegated_nodes(path).partitions) == (True, 1)
+
+
 def test_other_outputs_are_refused() -> None:
     with pytest.raises(ModelError, match="outputs of float16"):
         integer_bytes(embedder_with(), description="", outputs="float16")
@@ -106,6 +124,7 @@ ISLANDS = {
     "nothing": frozenset[str](),
     "one convolution": frozenset({"t6"}),
     "with its activation": frozenset({"t9"}),
+    "named by the layer": frozenset({"t8"}),
     "the sum": frozenset({"t7"}),
     "the first layer": frozenset({"t1"}),
     "the dense layer": frozenset({"t23"}),
@@ -128,7 +147,7 @@ def test_float32_islands(name: str, tmp_path: Path) -> None:
     assert np.abs(found - expected).max() <= (0.51 * step if name == "everything" else 0.15 * np.ptp(expected))
     assert (delegated_nodes(path).complete, delegated_nodes(path).partitions) == (True, 1)
     assert oldest_runtime_faults(path.read_bytes()) == []
-    assert describe_tflite(path.read_bytes()).dtypes["float32"] >= 2 + len(integer.floats)
+    assert describe_tflite(path.read_bytes()).dtypes["float32"] >= 2 + len(ISLANDS[name])
 
 
 def test_an_island_is_more_exact_than_integers() -> None:
