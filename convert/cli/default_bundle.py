@@ -12,15 +12,19 @@ from edge.errors import EXIT_OK
 
 def add_command(commands: Subcommands) -> None:
     """Describe the subcommand."""
-    about = "Builds the bundle that the package carries: quantises the embedder, measures everything, writes the model card."
+    about = "Builds the bundle that the package carries: measures everything and writes the model card."
     command = commands.add_parser("default-bundle", help="build the package's own bundle", description=about)
     command.add_argument(
-        "--source", type=Path, required=True, metavar="DIR", help="folder with detector.onnx and embedder.onnx, float32"
+        "--source",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of what was trained: detector.onnx, embedder.tflite, embedder.onnx, and a .json for each",
     )
     add_images(command)
     command.add_argument(
         "--identities", type=Path, required=True, metavar="FILE",
-        help="people for calibration, one a line; all others are for measuring",
+        help="people who were trained on, one a line; all others are for measuring",
     )  # fmt: skip
     command.add_argument("--pairs", type=Path, metavar="FILE", help="also measure on these pairs, in LFW's own format")
     command.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write")

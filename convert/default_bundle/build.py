@@ -1,7 +1,7 @@
-"""Builds the bundle that the package carries, from the project's own float weights. In one go, the same bytes every time.
+"""Builds the bundle that the package carries, from what `ostiary-convert train` made. The same bytes every time.
 
-Each step runs what a device runs: the detector finds the calibration faces, `edge.align` warps them, and `edge.embed`
-embeds with the very artifact that is shipped.
+The networks are taken as they were trained. Each step runs what a device runs: the detector finds the faces, `edge.align` warps
+them, and `edge.embed` embeds with the very artifact that is shipped.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from convert.accuracy.comparisons import compare_all
 from convert.accuracy.evaluate import check_pairs, verification
-from convert.accuracy.faces import align_pictures, embed_faces, stacked
-from convert.accuracy.operating_points import compare_all, operating_points
+from convert.accuracy.faces import align_pictures, embed_faces
+from convert.accuracy.operating_points import operating_points
 from convert.bundle import Artifact, replaced_folder, write_bundle
-from convert.calibrate import examples_of, pick_names
+from convert.calibrate import pick_names
 from convert.default_bundle.describe import about_bundle, artifact_sources
 from convert.default_bundle.model_card import model_card
 from convert.default_bundle.recipe import (
@@ -28,6 +29,7 @@ from convert.default_bundle.recipe import (
     DETECTOR_FILE,
     DETECTOR_SOURCE,
     EMBEDDER_FILE,
+    EMBEDDER_FLOAT_SOURCE,
     EMBEDDER_SOURCE,
     Recipe,
     Sources,
@@ -36,7 +38,7 @@ from convert.importers.onnx import read_onnx
 from convert.network import Network
 from convert.passes.fold import centre_on_a_byte, fold_batch_norms, take_out_normalisation
 from convert.pictures import person_of
-from convert.targets.tflite import import_tensorflow, to_float, to_uint8
+from convert.targets.tflite import import_tensorflow, to_float
 from edge.align import template_named
 from edge.bundle import Bundle
 from edge.config.settings import Detect, Runtime
@@ -44,7 +46,7 @@ from edge.datatypes import AlignedFace, Floats
 from edge.detect import make_detector
 from edge.embed import make_embedder
 from edge.errors import ModelError, UsageError
-from edge.manifest import Normalisation, OperatingPoint
+from edge.manifest import OperatingPoint
 from edge.quant import is_identity, pixel_table
 
 Log = Callable[[str], None]
@@ -65,37 +67,34 @@ def build_default_bundle(sources: Sources, output: Path, recipe: Recipe, log: Lo
     """Build, measure and write the bundle; `log` is told of each step. A step that fails leaves nothing behind."""
     cv2.setNumThreads(1)
     import_tensorflow()
-    source = read_onnx(sources.model(EMBEDDER_SOURCE))
+    source = read_onnx(sources.model(EMBEDDER_FLOAT_SOURCE))
     sources.model(DETECTOR_SOURCE)
+    data = sources.model(EMBEDDER_SOURCE).read_bytes()
     if sources.pairs is not None:
         check_pairs(sources.pairs, sources.images)
     network = centre_on_a_byte(take_out_normalisation(fold_batch_norms(source)))
     job = Job(sources, recipe, network)
     with tempfile.TemporaryDirectory() as scratch, replaced_folder(output) as folder:
-        log("1/6 float network")
+        log("1/5 the float network beside which it is measured")
         reference = _draft(job, to_float(network), Path(scratch))
-        bundle = _build(job, reference, folder, log)
+        bundle = _build(job, reference, data, folder, log)
     log(f"written to {output}")
     return dataclasses.replace(bundle, folder=output)
 
 
-def _build(job: Job, reference: Bundle, folder: Path, log: Log) -> Bundle:
-    recipe, network = job.recipe, job.network
-    log(f"2/6 {recipe.calibration_faces + recipe.held_out_faces} training faces")
-    training = _training_faces(job, reference)
-    calibration, held_out = training[: recipe.calibration_faces], training[recipe.calibration_faces :]
-    log(f"3/6 integer network, calibrated on {len(calibration)} faces")
-    pictures = stacked(calibration, recipe.colour_order)
-    data = to_uint8(network, examples_of(pictures, Normalisation(mean=network.mean, std=network.std)))
+def _build(job: Job, reference: Bundle, data: bytes, folder: Path, log: Log) -> Bundle:
+    recipe = job.recipe
     draft = _draft(job, data, folder)
     _refuse_arithmetic(draft)
+    log(f"2/5 {recipe.compared_faces} training faces: uint8 beside float32")
+    fidelity = _fidelity(reference, draft, _training_faces(job, reference))
     names = job.sources.measuring_names()
-    log(f"4/6 faces in {len(names)} pictures of other people")
+    log(f"3/5 faces in {len(names)} pictures of other people")
     faces = _aligned(job, draft, names)
-    log(f"5/6 embeddings of {len(faces)} faces: float32 and uint8, with and without the mirrored face")
+    log(f"4/5 embeddings of {len(faces)} faces: float32 and uint8, with and without the mirrored face")
     variants = _embedded(reference, draft, faces)
-    log("6/6 operating points, manifest, model card")
-    measured = {**_measured(job.sources, names, variants), "fidelity": _fidelity(reference, draft, held_out)}
+    log("5/5 operating points, manifest, model card")
+    measured = {**_measured(job.sources, names, variants), "fidelity": fidelity}
     chosen = variants[_variant("uint8", mirrored=recipe.add_mirrored)]
     points = _operating_points(job.sources, names, chosen)
     return _write(job, data, folder, points, measured)
@@ -126,7 +125,7 @@ def _write(
 
 def _training_faces(job: Job, bundle: Bundle) -> list[AlignedFace]:
     sources, recipe = job.sources, job.recipe
-    wanted = recipe.calibration_faces + recipe.held_out_faces
+    wanted = recipe.compared_faces
     # A few more: in some pictures no face is found.
     names = pick_names(sources.images.names, sources.people, wanted + wanted // 20, recipe.seed)
     found = _aligned(job, bundle, names)
@@ -161,13 +160,13 @@ def _variant(precision: str, *, mirrored: bool) -> str:
     return f"{precision}_mirrored" if mirrored else precision
 
 
-def _fidelity(reference: Bundle, draft: Bundle, held_out: list[AlignedFace]) -> dict[str, Any]:
+def _fidelity(reference: Bundle, draft: Bundle, training: list[AlignedFace]) -> dict[str, Any]:
     """Cosine between what the float and the integer network make of one face."""
-    faces = {str(index): face for index, face in enumerate(held_out)}
+    faces = {str(index): face for index, face in enumerate(training)}
     variants = _embedded(reference, draft, faces)
     cosines = np.array([variants["float32"][name] @ variants["uint8"][name] for name in faces])
     return {
-        "data": f"{len(faces)} training faces, none of them for calibration",
+        "data": f"{len(faces)} training faces",
         "cosine_mean": round(float(cosines.mean()), 5),
         "cosine_min": round(float(cosines.min()), 5),
     }

@@ -10,6 +10,7 @@ from convert.default_bundle.recipe import (
     DETECTOR_FILE,
     DETECTOR_SOURCE,
     EMBEDDER_FILE,
+    EMBEDDER_FLOAT_SOURCE,
     EMBEDDER_SOURCE,
     Recipe,
     Sources,
@@ -22,8 +23,8 @@ from edge.manifest import SCHEMA_VERSION, Detector, Embedder, Normalisation
 
 LICENCE = "Apache-2.0"
 _DESCRIPTION = (
-    "The models that Ostiary carries, so that a fresh install works with no download. Small, trained from scratch in under"
-    " an hour on two cores, and weak: for trying things out, not for guarding a door. See README.md."
+    "The models that Ostiary carries, so that a fresh install works with no download. Small, and trained from scratch by the"
+    " project. README.md says what they reach and what they must not be used for."
 )
 
 
@@ -44,7 +45,7 @@ def artifact_sources(recipe: Recipe) -> dict[str, tuple[str, str]]:
     """File -> what it was made from, and its licence."""
     return {
         DETECTOR_FILE: ("the project's own detector with YuNet's outputs, float32, trained from scratch", LICENCE),
-        EMBEDDER_FILE: (f"the project's own {recipe.embedder_id}, 1.24 M parameters, trained from scratch", LICENCE),
+        EMBEDDER_FILE: (f"the project's own {recipe.embedder_id}, uint8, trained from scratch", LICENCE),
     }
 
 
@@ -81,11 +82,10 @@ def _embedder(recipe: Recipe, network: Network, artifact: Path) -> Embedder:
 
 
 def _recipe(sources: Sources, recipe: Recipe) -> dict[str, Any]:
-    digests = {name: sha256_of(sources.model(name)) for name in (DETECTOR_SOURCE, EMBEDDER_SOURCE)}
+    names = (DETECTOR_SOURCE, EMBEDDER_SOURCE, EMBEDDER_FLOAT_SOURCE)
     return {
         "command": "ostiary-convert default-bundle",
-        "sources_sha256": digests,
-        "passes": ["fold_batch_norms", "take_out_normalisation", "centre_on_a_byte"],
-        "quantisation": "uint8 in and out, int8 inside, one scale for each output channel, ranges by least and greatest value",
+        "sources_sha256": {name: sha256_of(sources.model(name)) for name in names},
+        "training": sources.training(),
         "choices": dataclasses.asdict(recipe),
     }

@@ -20,7 +20,7 @@ _CARD = """\
 | file | what | size |
 |---|---|---|
 | `detector.onnx` | face detector with five landmarks; the outputs of YuNet, float32, any picture size, runs in OpenCV | {detector_kb} kB |
-| `embedder.tflite` | 112x112 RGB face to 128 numbers; 1.24 M parameters, uint8 in and out, int8 inside, runs in TFLite | {embedder_kb} kB |
+| `embedder.tflite` | 112x112 RGB face to 128 numbers; uint8 in and out, int8 inside, runs in TFLite | {embedder_kb} kB |
 
 ## What it is for
 Trying Ostiary out, demonstrations, tests, and developing against its MQTT interface.
@@ -48,23 +48,24 @@ Share of genuine pairs accepted at each false match rate (FMR), {data}:
 
 Operating points of this bundle (`add_mirrored` is {add_mirrored}):
 
-| name | similarity | FMR | FNMR | impostor pairs | genuine pairs |
-|---|---|---|---|---|---|
+| name | similarity | FMR | FNMR | impostor pairs | genuine pairs | similarity, 95 % within | FNMR, 95 % within |
+|---|---|---|---|---|---|---|---|
 {points}
 
-The pairs are not independent of each other, so the last digits of the rarest rates mean little. LFW is an easy set:
-adults who face the camera in daylight. A door camera at night does worse.
+Comparisons of one person are not independent of each other, so the intervals come from drawing people again, 1,000 times
+(docs/operating-points.md of the project, which also has small, blurred, dark and turned faces). LFW is an easy set: adults
+who face the camera in daylight. A door camera at night does worse.
 
-Integer against float network, the same face: cosine {cosine_mean:.4f} on average, {cosine_min:.4f} at worst ({fidelity_data}).
+The embedder beside its own float student, the same face: cosine {cosine_mean:.4f} on average, {cosine_min:.4f} at worst ({fidelity_data}).
 
 ## How it was made
-Both networks were trained from scratch for this project on the LFW pictures of those 3,554 people; nobody among them is in the
-figures above. Third-party networks were the teachers: the embedder learned to give the embeddings of a MobileFaceNet (ArcFace,
-trained on MS-Celeb-1M), the detector to give the boxes and landmarks of YuNet n (libfacedetection). No weights of theirs
-are in these files.
+Both networks were trained by `ostiary-convert train`, from weights of seeded chance, on the LFW pictures of those 3,554 people;
+nobody among them is in the figures above. Third-party networks were the teachers: the embedder learned to give the embeddings and
+inner tensors of a MobileFaceNet (ArcFace, trained on MS-Celeb-1M), the detector to give those of YuNet n (libfacedetection).
+No weights of theirs are in these files. The embedder's last phase ran with the device's integer arithmetic.
 
-`ostiary-convert default-bundle` turned the float weights into this folder. The manifest's `recipe` and `tools` say with
-which choices and versions; the same versions on the same kind of machine give the same bytes.
+`ostiary-convert default-bundle` measured them and wrote this folder. The manifest's `recipe` says how long each was trained and
+with which settings, and `tools` with which versions it was measured.
 
 ## Licence
 The weights are the project's own and under {licence}, like the code. You should know, though, that the embedder's teacher has no
@@ -124,4 +125,8 @@ def _tar_row(label: str, shares: Mapping[str, float]) -> str:
 
 def _point_row(name: str, point: Any) -> str:
     counts = f"{point.impostor_pairs:,} | {point.genuine_pairs:,}"
-    return f"| `{name}` | {point.threshold:.4f} | {point.fmr:.2g} | {point.fnmr:.1%} | {counts} |"
+    sure = point.confidence_95
+    within = "– | –"
+    if sure is not None:
+        within = f"{sure.threshold[0]:.3f} to {sure.threshold[1]:.3f} | {sure.fnmr[0]:.1%} to {sure.fnmr[1]:.1%}"
+    return f"| `{name}` | {point.threshold:.4f} | {point.fmr:.2g} | {point.fnmr:.1%} | {counts} | {within} |"

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import pytest
 
+from edge.bundle import load_bundle
 from edge.health import STAGES
 from tests.e2e.support import CAMERA, DEVICE, daemon, mqtt
 from tests.support.data import ROOT
@@ -55,7 +56,7 @@ def test_recognized_then_unknown(
     assert len({event["boot_id"] for event in events}) == 1
     for event in events:
         assert (event["device"], event["camera"], event["replayed"]) == (DEVICE, CAMERA, False)
-        assert event["bundle_id"] == "ostiary-default-1"
+        assert event["bundle_id"] == load_bundle().manifest.bundle_id
         assert event["gallery_revision"] == 1
         assert set(event["latency_ms"]) == set(STAGES)
         assert all(event["latency_ms"][stage] > 0 for stage in ("detect", "publish"))
