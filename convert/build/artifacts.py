@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -151,14 +150,6 @@ def prove_import(model: Model, sample: Sample) -> tuple[Fidelity, ...]:
     pictures = sample.held_out[:IMPORT_RUNS]
     expected, found = (run_all(model, each, pictures, model.normalisation) for each in (model.imported.reference, read))
     return compare_outputs(expected, found)
-
-
-def removed(path: Path) -> None:
-    """What a target has left at `path` is taken away."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def file_name(stem: str, target: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from convert.build.artifacts import (
     file_name,
     prove_import,
     refuse_misread,
-    removed,
 )
 from convert.build.halves import (
     DetectorHalf,
@@ -126,11 +126,19 @@ def _target(plan: Plan, model: Model, sample: Sample, path: Path, how: tuple[str
             if not plan.only_possible:
                 raise
             steps.leave_out(f"{model.part} as {target}", error.problem)
-            removed(path)
+            _removed(path)
             return None
         for line in _found(built):
             steps.note(line)
     return built
+
+
+def _removed(path: Path) -> None:
+    """What a target has left at `path` is taken away."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _tell_sample(sample: Sample, steps: Steps, *, is_integer: bool) -> None:

@@ -20,6 +20,7 @@ def write_curves(folder: Path, path: Path, *, title: str, figures: Sequence[str]
     mpl.use("Agg")
     # Without a fixed salt the names inside an SVG differ from run to run.
     mpl.rcParams["svg.hashsalt"] = "ostiary"
+    mpl.rcParams["svg.fonttype"] = "none"
     from matplotlib import pyplot as plt
 
     lines = read_log(folder)

@@ -70,54 +70,14 @@ def _operators() -> dict[str, Operator]:
     """Meaning as in ONNX, opset 13."""
     torch = import_torch()
     functional = torch.nn.functional
-
-    def conv(node: Node, inputs: list[Tensor]) -> Tensor:
-        values, weight, *bias = inputs
-        attributes = node.attributes
-        values = _padded(values, attributes.get("pads", (0, 0, 0, 0)))
-        return functional.conv2d(
-            values, weight, *bias, stride=tuple(attributes.get("strides", (1, 1))),
-            dilation=tuple(attributes.get("dilations", (1, 1))), groups=int(attributes.get("group", 1)),
-        )  # fmt: skip
-
-    def batch_norm(node: Node, inputs: list[Tensor]) -> Tensor:
-        values, scale, shift, mean, variance = inputs
-        epsilon = float(node.attributes.get("epsilon", 1e-5))
-        return functional.batch_norm(values, mean, variance, scale, shift, training=False, eps=epsilon)
-
-    def gemm(node: Node, inputs: list[Tensor]) -> Tensor:
-        values, weight, *bias = inputs
-        return functional.linear(values, weight if node.attributes.get("transB") else weight.T, *bias)
-
-    def max_pool(node: Node, inputs: list[Tensor]) -> Tensor:
-        attributes = node.attributes
-        values = _padded(inputs[0], attributes.get("pads", (0, 0, 0, 0)), value=float("-inf"))
-        kernel = tuple(attributes["kernel_shape"])
-        return functional.max_pool2d(
-            values, kernel, tuple(attributes.get("strides", (1, 1))), ceil_mode=bool(attributes.get("ceil_mode", 0))
-        )
-
-    def resize(node: Node, inputs: list[Tensor]) -> Tensor:
-        scales = [float(value) for value in inputs[-1][2:]]
-        if node.attributes.get("mode", "nearest") != "nearest" or any(scale != int(scale) for scale in scales):
-            raise ModelError(f"{node} in a teacher", expected="enlarging by whole numbers, nearest neighbour")
-        return functional.interpolate(inputs[0], scale_factor=scales, mode="nearest")
-
-    def transpose(node: Node, inputs: list[Tensor]) -> Tensor:
-        return inputs[0].permute(*node.attributes["perm"])
-
-    def reshape(_: Node, inputs: list[Tensor]) -> Tensor:
-        values, sizes = inputs
-        return values.reshape([values.shape[axis] if size == 0 else int(size) for axis, size in enumerate(sizes)])
-
     return {
-        "Conv": conv,
-        "BatchNormalization": batch_norm,
-        "Gemm": gemm,
-        "MaxPool": max_pool,
-        "Resize": resize,
-        "Transpose": transpose,
-        "Reshape": reshape,
+        "Conv": _conv,
+        "BatchNormalization": _batch_norm,
+        "Gemm": _gemm,
+        "MaxPool": _max_pool,
+        "Resize": _resize,
+        "Transpose": lambda node, inputs: inputs[0].permute(*node.attributes["perm"]),
+        "Reshape": _reshape,
         "PRelu": lambda _, inputs: functional.prelu(inputs[0], inputs[1].reshape(-1)),
         "Relu": lambda _, inputs: functional.relu(inputs[0]),
         "LeakyRelu": lambda node, inputs: functional.leaky_relu(inputs[0], float(node.attributes.get("alpha", 0.01))),
@@ -130,6 +90,61 @@ def _operators() -> dict[str, Operator]:
         "Concat": lambda node, inputs: torch.cat(inputs, int(node.attributes["axis"])),
         "Identity": lambda _, inputs: inputs[0],
     }
+
+
+def _conv(node: Node, inputs: list[Tensor]) -> Tensor:
+    values, weight, *bias = inputs
+    attributes = node.attributes
+    convolved: Tensor = import_torch().nn.functional.conv2d(
+        _padded(values, attributes.get("pads", (0, 0, 0, 0))),
+        weight,
+        *bias,
+        stride=tuple(attributes.get("strides", (1, 1))),
+        dilation=tuple(attributes.get("dilations", (1, 1))),
+        groups=int(attributes.get("group", 1)),
+    )
+    return convolved
+
+
+def _batch_norm(node: Node, inputs: list[Tensor]) -> Tensor:
+    values, scale, shift, mean, variance = inputs
+    epsilon = float(node.attributes.get("epsilon", 1e-5))
+    functional = import_torch().nn.functional
+    normed: Tensor = functional.batch_norm(values, mean, variance, scale, shift, training=False, eps=epsilon)
+    return normed
+
+
+def _gemm(node: Node, inputs: list[Tensor]) -> Tensor:
+    values, weight, *bias = inputs
+    made: Tensor = import_torch().nn.functional.linear(
+        values, weight if node.attributes.get("transB") else weight.T, *bias
+    )
+    return made
+
+
+def _max_pool(node: Node, inputs: list[Tensor]) -> Tensor:
+    attributes = node.attributes
+    values = _padded(inputs[0], attributes.get("pads", (0, 0, 0, 0)), value=float("-inf"))
+    pooled: Tensor = import_torch().nn.functional.max_pool2d(
+        values,
+        tuple(attributes["kernel_shape"]),
+        tuple(attributes.get("strides", (1, 1))),
+        ceil_mode=bool(attributes.get("ceil_mode", 0)),
+    )
+    return pooled
+
+
+def _resize(node: Node, inputs: list[Tensor]) -> Tensor:
+    scales = [float(value) for value in inputs[-1][2:]]
+    if node.attributes.get("mode", "nearest") != "nearest" or any(scale != int(scale) for scale in scales):
+        raise ModelError(f"{node} in a teacher", expected="enlarging by whole numbers, nearest neighbour")
+    enlarged: Tensor = import_torch().nn.functional.interpolate(inputs[0], scale_factor=scales, mode="nearest")
+    return enlarged
+
+
+def _reshape(_: Node, inputs: list[Tensor]) -> Tensor:
+    values, sizes = inputs
+    return values.reshape([values.shape[axis] if size == 0 else int(size) for axis, size in enumerate(sizes)])
 
 
 def _padded(values: Tensor, pads: Sequence[int], value: float = 0.0) -> Tensor:

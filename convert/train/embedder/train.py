@@ -121,7 +121,7 @@ def _integers(network: Network, request: Request, tell: Tell) -> IntegerNetwork:
     known = read_choice(request.folder, sha256_of(request.folder / FLOAT_FILE))
     if known is not None:
         return remade(network, faces, known, seed=request.seed)
-    outcome = faithful(network, faces, Budget(evaluations=request.plan.search), tell, seed=request.seed)
+    outcome = faithful(network, faces, Budget(evaluations=request.plan.search, islands=False), tell, seed=request.seed)
     write_choice(request.folder, sha256_of(request.folder / FLOAT_FILE), outcome)
     return outcome.integer
 
