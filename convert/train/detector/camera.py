@@ -21,13 +21,13 @@ def noise_field() -> NDArray[np.int8]:
 
 def as_taken(view: Image, generator: Rng, noise: NDArray[np.int8]) -> Image:
     """What light, lens, sensor and encoder do to it."""
-    if generator.random() < 0.75:
+    if generator.random() < 0.6:
         view = _lit(view, generator)
-    if generator.random() < 0.12:
+    if generator.random() < 0.08:
         view = np.repeat(np.asarray(cv2.cvtColor(view, cv2.COLOR_BGR2GRAY), np.uint8)[..., None], 3, axis=2)
-    if generator.random() < 0.25:
+    if generator.random() < 0.15:
         view = _softened(view, generator)
-    if generator.random() < 0.3:
+    if generator.random() < 0.2:
         top, left = generator.integers(0, len(noise) - len(view), 2)
         part = noise[top : top + len(view), left : left + len(view)]
         mixed = cv2.addWeighted(view, 1.0, part, generator.uniform(1, 16) / _NOISE, 0, dtype=cv2.CV_8U)

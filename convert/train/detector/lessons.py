@@ -25,7 +25,7 @@ REPEATS = 3
 STEPS = BATCHES * REPEATS
 """Of each round."""
 Sizes = tuple[tuple[float, int, int], ...]
-SIZES: Sizes = ((0.45, 192, 10), (0.3, 256, 6), (0.25, 320, 4))
+SIZES: Sizes = ((0.3, 192, 10), (0.4, 256, 6), (0.3, 320, 4))
 """Share of the rounds, side of a view, views a batch: about as many pixels in each batch."""
 
 

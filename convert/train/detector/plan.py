@@ -23,12 +23,12 @@ class Plan:
     hinted: int = 5000
     """Steps after those in which the teacher's stages are still looked at, less and less."""
     rate_normed: float = 2e-2
-    rate: float = 4e-3
-    falling: float = 0.4
+    rate: float = 2e-3
+    falling: float = 0.45
     """Share of the steps, the last ones, in which the rate falls to nothing."""
     exact: float = 0.1
     """Share of the steps, the last ones, in which all numbers are float32."""
-    averaged: float = 0.998
+    averaged: float = 0.999
     """What is kept each step of the running average of the weights, which is what is written in the end."""
 
     def settings(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.7
 """At which YuNet n is said to see a face."""
-_DISTANCES = 5.0
+_DISTANCES = 15.0
 """Weight of box and landmarks beside face or not."""
 
 

@@ -32,10 +32,10 @@ class Views:
         self._pyramids = [_pyramid(picture) for picture in pictures]
         self._noise = noise_field()
         self._kinds: tuple[tuple[float, Callable[[Rng, int], Image]], ...] = (
-            (0.30, self._scene),
-            (0.27, self._mosaic),
-            (0.25, self._close),
-            (0.13, self._plain),
+            (0.22, self._scene),
+            (0.18, self._mosaic),
+            (0.27, self._close),
+            (0.28, self._plain),
             (0.05, self._texture),
         )
 
