@@ -7,29 +7,25 @@ views of a batch, with the inner tensors as hints (Romero et al. 2015, FitNets).
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from convert.network import Network
-from convert.train.embedder.batches import Batches
 from convert.train.embedder.faces import Faces
 from convert.train.embedder.hints import hints_for
 from convert.train.embedder.losses import apart, unexplained
 from convert.train.embedder.phase import Phase
 from convert.train.embedder.student import MEAN, SIZE, STD, Part, branch, forward
-from convert.train.embedder.views import inner_part, views
+from convert.train.embedder.taught import Taught
 from convert.train.run import Figures
-from convert.train.torch_network import import_torch, torch_network
+from convert.train.torch_network import import_torch
 from edge.errors import ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_JUDGED = 256
-"""Held-out faces."""
 _EARLY_PX = 28
 """Parts whose maps are this large or larger learn from a part of the batch by themselves: every place of a map is an example."""
 _EARLY_SHARE = 4
@@ -47,73 +43,47 @@ class Lesson:
     seed: int
 
 
-class FloatPhase:
-    """What both phases share. A task of convert.train.run but for `loss`."""
+class FloatPhase(Taught):
+    """What both phases share."""
 
     def __init__(self, lesson: Lesson, phase: Phase) -> None:
-        """The student is moved to a GPU where there is one."""
+        """The student is moved to where it is taught."""
+        super().__init__(lesson.teacher, lesson.faces, phase, seed=lesson.seed)
         torch = import_torch()
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._modules, self._parts = lesson.modules.to(self._device), lesson.parts
-        self._phase, self._seed = phase, lesson.seed
-        self._teacher = torch_network(lesson.teacher).to(self._device)
         self._hints = hints_for(lesson.teacher, _sizes(self._modules, self._parts)) or ()
-        self._batches = Batches(lesson.faces.taught(), phase.batch, lesson.seed)
-        self._held_out = inner_part(lesson.faces.held_out()[:_JUDGED])
         self._optimiser = torch.optim.AdamW(self._modules.parameters(), phase.rate, weight_decay=0.0)
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Of the phase and of what it learns from."""
-        return {**asdict(self._phase), "seed": self._seed, "faces": len(self._batches.faces)}
-
-    @property
-    def steps(self) -> int:
-        """Of the phase."""
-        return self._phase.steps
 
     def step(self, number: int) -> Figures:
         """One batch."""
         torch = import_torch()
-        generator = np.random.default_rng([self._seed, number])
-        pixels = views(self._batches.batch(number), generator).to(self._device)
+        pixels = self.seen(number)
         for group in self._optimiser.param_groups:
             group["lr"] = self._phase.rate_at(number)
         self._modules.train()
-        with torch.autocast(self._device.type, torch.bfloat16):
+        with torch.autocast(self._device, torch.bfloat16):
             loss, figures = self.loss(pixels)
         self._optimiser.zero_grad()
         loss.backward()
         self._optimiser.step()
         return {**figures, "pictures": float(len(pixels))}
 
+    @abstractmethod
     def loss(self, pixels: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Of a batch, float32 (N, 3, 112, 112) 0..255; and what the log tells of it."""
-        raise NotImplementedError
 
     def taught(self, pixels: Tensor) -> tuple[list[Tensor], Tensor]:
         """The teacher's inner tensors that are hints, and its embedding of the same pixels."""
-        network = self._teacher.network
         with import_torch().no_grad():
-            values = (pixels - network.mean) / network.std
-            *hints, embedding = self._teacher.inner(values, (*self._hints, network.output_name))
+            values = self.as_teacher_takes(pixels)
+            *hints, embedding = self._teacher.inner(values, (*self._hints, self._teacher.network.output_name))
         return hints, embedding
 
-    def judge(self, number: int) -> Figures:
-        """Cosine between student and teacher on held-out faces, as they are aligned."""
-        del number
-        torch = import_torch()
-        normalise = torch.nn.functional.normalize
+    def embed(self, pixels: Tensor) -> Tensor:
+        """In inference, bfloat16."""
         self._modules.eval()
-        cosines = []
-        with torch.no_grad(), torch.autocast(self._device.type, torch.bfloat16):
-            for start in range(0, len(self._held_out), 64):
-                pixels = torch.from_numpy(np.array(self._held_out[start : start + 64])).permute(0, 3, 1, 2).float()
-                pixels = pixels.contiguous(memory_format=torch.channels_last).to(self._device)
-                ours = normalise(forward(self._modules, self._parts, (pixels - MEAN) / STD)[-1].float().flatten(1))
-                cosines.append((ours * normalise(self.taught(pixels)[1].float())).sum(1).cpu())
-        found = torch.cat(cosines)
-        return {"held_out_cosine": float(found.mean()), "held_out_least": float(found.min())}
+        with import_torch().autocast(self._device, import_torch().bfloat16):
+            return forward(self._modules, self._parts, (pixels - MEAN) / STD)[-1].flatten(1)
 
     def state(self) -> Mapping[str, Any]:
         """Weights and the optimiser's moments."""

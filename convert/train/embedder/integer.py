@@ -8,7 +8,7 @@ the scales of the weights stay. So what was trained is what is written: the simu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,20 +19,18 @@ from convert.quantise.arithmetic import IntegerSimulator
 from convert.quantise.form import WEIGHT_HIGH, IntegerNetwork, Layer
 from convert.quantise.formulas import straight_through, to_real
 from convert.quantise.grids import bias_scales
-from convert.train.embedder.batches import Batches
 from convert.train.embedder.faces import Faces
 from convert.train.embedder.losses import apart
 from convert.train.embedder.phase import Phase
-from convert.train.embedder.views import inner_part, views
+from convert.train.embedder.taught import Taught
 from convert.train.run import Figures
-from convert.train.torch_network import import_torch, torch_network
+from convert.train.torch_network import import_torch
 from edge.datatypes import Image
 from edge.interpreter import TfliteModel
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_JUDGED = 256
 _BIAS_SHARE = 30.0
 """A bias is counted in steps many times smaller than a weight's share of a sum: a typical sum has hundreds."""
 
@@ -65,7 +63,7 @@ class TrainableIntegers(IntegerSimulator):
         return weight.astype(np.float32), bias.astype(np.float32)
 
     def round_weights(self) -> None:
-        """Integers of the parameters as they are now; call it before each batch."""
+        """Integers of the parameters as they are now; called before each batch."""
         for node in self._layer_nodes():
             weight, bias = self._rounded(node.output)
             held = self._layers[node.output]
@@ -93,67 +91,37 @@ class TrainableIntegers(IntegerSimulator):
         return replace(self.integer, layers=layers)
 
 
-class IntegerTuning:
+class IntegerTuning(Taught):
     """The phase as a task of convert.train.run."""
 
     def __init__(self, integer: IntegerNetwork, teacher: Network, faces: Faces, phase: Phase, *, seed: int) -> None:
         """`integer` is a student that convert.quantise has written in integers."""
-        torch = import_torch()
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        super().__init__(teacher, faces, phase, seed=seed)
         self.student = TrainableIntegers(integer, device=self._device)
-        self._teacher = torch_network(teacher).to(self._device)
-        self._batches, self._held_out = Batches(faces.taught(), phase.batch, seed), faces.held_out()
-        self._phase, self._seed = phase, seed
         # Steps of integers are of one size everywhere: what is right for one layer's weights is right for all.
         weights = [value for name, value in self.student.parameters.items() if name.endswith("weight")]
         biases = [value for name, value in self.student.parameters.items() if name.endswith("bias")]
-        self._optimiser = torch.optim.Adam([{"params": weights}, {"params": biases, "share": _BIAS_SHARE}], phase.rate)
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Of the phase and of what it learns from."""
-        return {**asdict(self._phase), "seed": self._seed, "faces": len(self._batches.faces)}
-
-    @property
-    def steps(self) -> int:
-        """Of the phase."""
-        return self._phase.steps
+        groups = [{"params": weights}, {"params": biases, "share": _BIAS_SHARE}]
+        self._optimiser = import_torch().optim.Adam(groups, phase.rate)
 
     def step(self, number: int) -> Figures:
         """One batch of views, as whole pixels: a camera has no others."""
         torch = import_torch()
-        generator = np.random.default_rng([self._seed, number])
-        pixels = views(self._batches.batch(number), generator).round().to(self._device)
+        pixels = self.seen(number).round()
         for group in self._optimiser.param_groups:
             group["lr"] = self._phase.rate_at(number) * group.get("share", 1.0)
         with torch.no_grad(), torch.autocast(self._device, torch.bfloat16):
-            embedding = self._teacher((pixels - self._teacher.network.mean) / self._teacher.network.std)
-        self.student.round_weights()
-        loss, figures = apart(self.student.embeddings(pixels), embedding)
+            embedding = self._teacher(self.as_teacher_takes(pixels))
+        loss, figures = apart(self.embed(pixels), embedding)
         self._optimiser.zero_grad()
         loss.backward()
         self._optimiser.step()
         return {**figures, "pictures": float(len(pixels))}
 
-    def judge(self, number: int) -> Figures:
-        """Cosine between student and teacher on held-out faces, as they are aligned."""
-        del number
-        ours, theirs = self._embedded(inner_part(self._held_out[:_JUDGED]))
-        cosines = (ours * theirs).sum(1)
-        return {"held_out_cosine": float(cosines.mean()), "held_out_least": float(cosines.min())}
-
-    def _embedded(self, faces: Image) -> tuple[Any, Any]:
-        torch = import_torch()
-        normalise, network = torch.nn.functional.normalize, self._teacher.network
-        ours, theirs = [], []
-        with torch.no_grad():
-            self.student.round_weights()
-            for start in range(0, len(faces), 32):
-                pixels = torch.from_numpy(np.array(faces[start : start + 32])).permute(0, 3, 1, 2).float()
-                pixels = pixels.to(self._device)
-                ours.append(normalise(self.student.embeddings(pixels)).cpu())
-                theirs.append(normalise(self._teacher((pixels - network.mean) / network.std)).cpu())
-        return torch.cat(ours).numpy(), torch.cat(theirs).numpy()
+    def embed(self, pixels: Tensor) -> Tensor:
+        """With the integers of the parameters as they are now."""
+        self.student.round_weights()
+        return self.student.embeddings(pixels)
 
     def state(self) -> Mapping[str, Any]:
         """Parameters and the optimiser's moments."""
