@@ -67,7 +67,7 @@ def test_the_enrolled_are_recognized_and_strangers_are_not(tmp_path: Path, peopl
     names = list(people)
     known = {name: people[name] for name in names[:KNOWN]}
     strangers = {name: people[name] for name in names[KNOWN:]}
-    running = DaemonProcess(tmp_path / "box", "--no-mqtt", decide={"operating_point": "fmr-1e-5"})
+    running = DaemonProcess(tmp_path / "box", "--no-mqtt")
     for name, pictures in known.items():
         running.enrol(name, *pictures[:ENROLLED])
 
@@ -75,8 +75,8 @@ def test_the_enrolled_are_recognized_and_strangers_are_not(tmp_path: Path, peopl
     recognized = [event["identity"]["name"] for event in seen if event["event_type"] == "recognized"]
     # In the order in which they came, nobody twice and nobody for another.
     assert recognized == [name for name in known if name in recognized]
-    assert len(recognized) >= 0.7 * KNOWN, Counter(event["event_type"] for event in seen)
+    assert len(recognized) >= 0.9 * KNOWN, Counter(event["event_type"] for event in seen)
 
     strange = decided(running, visits(tmp_path / "strange", strangers))
     assert [event for event in strange if event["event_type"] == "recognized"] == []
-    assert len([event for event in strange if event["event_type"] == "unknown"]) >= 0.7 * STRANGERS
+    assert len([event for event in strange if event["event_type"] == "unknown"]) >= 0.9 * STRANGERS

@@ -53,15 +53,30 @@ def test_the_teachers_answer_is_the_best_one() -> None:
 def test_a_place_is_missed_in_face_widths(channel: int) -> None:
     plain = _with_heads(_maps(), {})
     for head in plain.heads.values():
-        head[:, 4:6] = 0.0
+        head[:, :2], head[:, 4:6] = 20.0, 0.0
     large = _with_heads(plain, {4: np.log(4.0), 5: np.log(4.0)})
     near = losses(_with_heads(plain, {channel: 0.1}), plain, hinted=False)
     far = losses(_with_heads(large, {channel: 0.4}), large, hinted=False)
     name = "box" if channel < 6 else "landmarks"
     assert getattr(near, name).item() == pytest.approx(getattr(far, name).item(), rel=1e-4)
-    # Of 4 or 10 values one is wrong by 0.1, and beyond 0.02 the loss is the distance less half of that.
+    # Of 4 or 10 values one is wrong by 0.1, and beyond 0.02 the loss is the distance less half of that. Faces are everywhere.
     values = 4 if channel < 6 else 10
-    assert getattr(near, name).item() == pytest.approx(0.09 / values, rel=0.05)
+    share = np.mean([places / (places + 4) for places in (128, 32, 8)])
+    assert getattr(near, name).item() == pytest.approx(0.09 / values * share, rel=1e-3)
+
+
+def test_one_large_face_counts_as_much_as_many_small_ones() -> None:
+    plain = _with_heads(_maps(), {0: -30.0, 1: -30.0})
+    for head in plain.heads.values():
+        head[:, 4:6] = 0.0
+    plain.heads[8][:, :2] = 20.0
+    plain.heads[32][0, :2, 0, 0] = 20.0
+    small, large = _with_heads(plain, {}), _with_heads(plain, {})
+    small.heads[8][:, 2] += 0.1
+    large.heads[32][:, 2] += 0.1
+    many, one = (losses(maps, plain, hinted=False).box.item() for maps in (small, large))
+    # 128 / (128 + 4) and 1 / (1 + 4).
+    assert one / many == pytest.approx((1 / 5) / (128 / 132), rel=1e-3)
 
 
 def test_where_there_is_no_face_places_do_not_count() -> None:
