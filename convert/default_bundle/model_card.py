@@ -62,14 +62,15 @@ The embedder beside its own float student, the same face: cosine {cosine_mean:.4
 Both networks were trained by `ostiary-convert train`, from weights of seeded chance, on the LFW pictures of those 3,554 people;
 nobody among them is in the figures above. Third-party networks were the teachers: the embedder learned to give the embeddings and
 inner tensors of a MobileFaceNet (ArcFace, trained on MS-Celeb-1M), the detector to give those of YuNet n (libfacedetection).
-No weights of theirs are in these files. The embedder's last phase ran with the device's integer arithmetic.
+No weights of theirs are in these files. The embedder's last phase ran with the device's integer arithmetic. The detector has YuNet n's
+build and was taught to give the feature maps of its stages, too, so that some of its filters have come to resemble the teacher's.
 
 `ostiary-convert default-bundle` measured them and wrote this folder. The manifest's `recipe` says how long each was trained and
 with which settings, and `tools` with which versions it was measured.
 
 ## Licence
 The weights are the project's own and under {licence}, like the code. You should know, though, that the embedder's teacher has no
-stated licence, that the weights of InsightFace, whose method it follows, are for non-commercial research only, and that LFW and MS-Celeb-1M were collected for research,
+stated licence, that YuNet is under BSD and Apache licences (libfacedetection), that the weights of InsightFace, whose method it follows, are for non-commercial research only, and that LFW and MS-Celeb-1M were collected for research,
 without asking the people in them. Whether any of that reaches a student network that was only taught by such a teacher has not
 been settled by law or by courts. If it matters to you, for instance in a product, use a bundle made from weights whose whole
 history you have rights to.
