@@ -84,7 +84,7 @@ def model_card(about: Mapping[str, Any], sizes: Mapping[str, int]) -> str:
     strict = points.get("fmr-1e-4")
     return _CARD.format(
         bundle_id=about["bundle_id"],
-        description=about["description"].replace(" See README.md.", ""),
+        description=about["description"].split(" README.md")[0],
         detector_kb=round(sizes["detector.onnx"] / 1000),
         embedder_kb=round(sizes["embedder.tflite"] / 1000),
         fnmr_4=f"{strict.fnmr:.0%}" if strict else "an unmeasured share",
