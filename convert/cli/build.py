@@ -39,14 +39,7 @@ def add_command(commands: Subcommands) -> None:
         "build", help="convert a model, prove it, bundle it", description=_ABOUT, epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    command.add_argument("model", metavar="SOURCE", help="name in the catalogue, recipe, or model file")
-    command.add_argument(
-        "-o", "--output", dest="folder", type=Path, required=True, metavar="DIR", help="folder to write"
-    )
-    command.add_argument("--source", type=Path, metavar="DIR", help="folder with the files of a catalogue model")
-    command.add_argument(
-        "--any-digest", action="store_true", help="take files that are not the recipe's, of the same form"
-    )
+    add_source(command)
     command.add_argument("--json", action="store_true", help="the report as one JSON object, for programs")
     _add_results(command.add_argument_group("what to write"))
     add_pictures(command.add_argument_group("pictures for calibration and proof"))
@@ -82,6 +75,18 @@ def _add_results(group: argparse._ArgumentGroup) -> None:
         "--any-fidelity",
         action="store_true",
         help="write artifacts that are further from their source than they may be",
+    )
+
+
+def add_source(command: argparse.ArgumentParser) -> None:
+    """What is converted, and where to."""
+    command.add_argument("model", metavar="SOURCE", help="name in the catalogue, recipe, or model file")
+    command.add_argument(
+        "-o", "--output", dest="folder", type=Path, required=True, metavar="DIR", help="folder to write"
+    )
+    command.add_argument("--source", type=Path, metavar="DIR", help="folder with the files of a catalogue model")
+    command.add_argument(
+        "--any-digest", action="store_true", help="take files that are not the recipe's, of the same form"
     )
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convert.cli.build import add_file, add_pictures, plan_of
+from convert.cli.build import add_file, add_pictures, add_source, plan_of
 from convert.cli.common import Subcommands
 from convert.cli.compare import parse_count, parse_positive
 from convert.cli.table import table
@@ -38,14 +37,7 @@ def add_command(commands: Subcommands) -> None:
         "quantise", help="search the integers that lose least of an embedder", description=_ABOUT, epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    command.add_argument("model", metavar="SOURCE", help="name in the catalogue, recipe, or model file")
-    command.add_argument(
-        "-o", "--output", dest="folder", type=Path, required=True, metavar="DIR", help="folder to write"
-    )
-    command.add_argument("--source", type=Path, metavar="DIR", help="folder with the files of a catalogue model")
-    command.add_argument(
-        "--any-digest", action="store_true", help="take files that are not the recipe's, of the same form"
-    )
+    add_source(command)
     budget = command.add_argument_group("budget")
     budget.add_argument(
         "--evaluations", type=parse_count, default=120, metavar="N", help="networks to try (default: %(default)s)"

@@ -96,7 +96,7 @@ def run_embedder(args: argparse.Namespace) -> int:
 
     least = {"parts": 1, "joined": 1, "rounds": 1, "search": 2, "integer": 0}
     _refuse_too_few(args, least)
-    return _trained(args, Plan(*(getattr(args, name) for name in least)), train)
+    return _trained(args, Plan(**{name: getattr(args, name) for name in least}), train)
 
 
 def run_tune(args: argparse.Namespace) -> int:
@@ -129,9 +129,10 @@ def _refuse_too_few(args: argparse.Namespace, least: Mapping[str, int]) -> None:
 def _trained(args: argparse.Namespace, plan: Plan, how: Callable[[Request, Tell], Outcome]) -> int:
     from convert.train.embedder.teacher import read_teacher
     from convert.train.embedder.train import Request
+    from convert.train.record import named_file
 
     teacher = read_teacher(args.teacher)
-    request = Request(teacher, _named(args.teacher), _faces(args), args.output, plan, args.seed, args.threads)
+    request = Request(teacher, named_file(args.teacher), _faces(args), args.output, plan, args.seed, args.threads)
     print(how(request, _tell).integer_file)
     return EXIT_OK
 
@@ -151,12 +152,6 @@ def _faces(args: argparse.Namespace) -> Faces:
             found = collect(store, people, models.detector, TEMPLATE)
         save(found, args.output)
     return found
-
-
-def _named(path: Path) -> str:
-    from edge.bundle import sha256_of
-
-    return f"{path.name}, SHA-256 {sha256_of(path)}"
 
 
 def _tell(line: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from convert.provenance import tool_versions
 from convert.train.run import read_checkpoint, read_log
+from edge.bundle import sha256_of
 
 RECORD_FILE = "training.json"
 
@@ -19,6 +20,11 @@ def write_record(folder: Path, about: Mapping[str, Any], phases: Sequence[str]) 
     path = folder / RECORD_FILE
     path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def named_file(path: Path) -> str:
+    """A teacher for the record: its file and digest."""
+    return f"{path.name}, SHA-256 {sha256_of(path)}"
 
 
 def _phase(folder: Path) -> dict[str, Any]:

@@ -23,10 +23,9 @@ from convert.train.detector.plan import Plan
 from convert.train.detector.task import CONFIDENCE, DetectorTask
 from convert.train.detector.teacher import Teacher
 from convert.train.detector.views import Views
-from convert.train.record import write_record
+from convert.train.record import named_file, write_record
 from convert.train.run import Pace, Tell, run
 from convert.train.torch_network import import_torch
-from edge.bundle import sha256_of
 from edge.cli.common import progress
 from edge.datatypes import Image
 from edge.errors import UsageError
@@ -63,7 +62,7 @@ def train(request: Request, tell: Tell) -> Path:
     write_curves(request.folder, request.folder / CURVES, title="detector")
     about = {
         "what": "a detector with YuNet's outputs, by distillation without labels, from weights of seeded chance",
-        "teacher": f"{request.teacher.name}, SHA-256 {sha256_of(request.teacher)}",
+        "teacher": named_file(request.teacher),
         "people": len(request.people),
         "seed": request.seed,
     }

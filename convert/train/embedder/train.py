@@ -21,11 +21,12 @@ from convert.train.embedder.choice import read_choice, write_choice
 from convert.train.embedder.distil import ByParts, Joined, Lesson
 from convert.train.embedder.faces import Faces
 from convert.train.embedder.integer import IntegerTuning, differing_steps
+from convert.train.embedder.phase import Phase
 from convert.train.embedder.plan import Plan
 from convert.train.embedder.student import network_of, parts_of, student
 from convert.train.embedder.views import inner_part
 from convert.train.record import write_record
-from convert.train.run import Pace, Tell, run
+from convert.train.run import Pace, Task, Tell, run
 from convert.train.torch_network import import_torch
 from edge.bundle import sha256_of
 from edge.errors import ModelError
@@ -102,10 +103,8 @@ def _float_student(request: Request, tell: Tell) -> Network:
     modules = student(parts)
     lesson = Lesson(modules, parts, request.teacher, request.faces, request.seed)
     for phase in request.plan.float_phases():
-        tell(f"phase {phase.name}")
         task = (ByParts if phase.name == "parts" else Joined)(lesson, phase)
-        run(task, request.folder / phase.name, request.pace, tell=tell)
-        write_curves(request.folder / phase.name, request.folder / f"{phase.name}.svg", title=phase.name)
+        _run_phase(request, phase, task, tell)
     return network_of(modules.cpu().eval(), parts, input_name=INPUT, output_name=OUTPUT)
 
 
@@ -118,11 +117,12 @@ def _integers(network: Network, request: Request, tell: Tell) -> IntegerNetwork:
     count = min(_CALIBRATION, len(taught))
     chosen = np.sort(np.random.default_rng(request.seed).choice(len(taught), count, replace=False))
     faces = np.ascontiguousarray(inner_part(taught[chosen]))
-    known = read_choice(request.folder, sha256_of(request.folder / FLOAT_FILE))
+    digest = sha256_of(request.folder / FLOAT_FILE)
+    known = read_choice(request.folder, digest)
     if known is not None:
         return remade(network, faces, known, seed=request.seed)
     outcome = faithful(network, faces, Budget(evaluations=request.plan.search, islands=False), tell, seed=request.seed)
-    write_choice(request.folder, sha256_of(request.folder / FLOAT_FILE), outcome)
+    write_choice(request.folder, digest, outcome)
     return outcome.integer
 
 
@@ -130,11 +130,17 @@ def _tuned(request: Request, integer: IntegerNetwork, tell: Tell) -> IntegerNetw
     phase = request.plan.integer_phase()
     if not phase.steps:
         return integer
-    tell(f"phase {phase.name}")
     task = IntegerTuning(integer, request.teacher, request.faces, phase, seed=request.seed)
-    run(task, request.folder / phase.name, request.pace, tell=tell)
-    write_curves(request.folder / phase.name, request.folder / f"{phase.name}.svg", title=phase.name)
+    _run_phase(request, phase, task, tell)
     return task.student.trained()
+
+
+def _run_phase(request: Request, phase: Phase, task: Task, tell: Tell) -> None:
+    """In a folder of its own, with its curves beside it."""
+    tell(f"phase {phase.name}")
+    folder = request.folder / phase.name
+    run(task, folder, request.pace, tell=tell)
+    write_curves(folder, folder.with_suffix(".svg"), title=phase.name)
 
 
 def _record(request: Request, what: str, phases: list[str]) -> None:
