@@ -134,7 +134,7 @@ def test_a_validity_that_cannot_be_meant_is_refused(path: Path, begin: float | N
 
 def test_two_people_of_one_name_are_told_apart_by_id(path: Path) -> None:
     with opened(path) as gallery:
-        first, second = gallery.add_identity("Ada"), gallery.add_identity("Ada")
+        first, second = sorted((gallery.add_identity("Ada"), gallery.add_identity("Ada")), key=lambda who: who.id)
         for ask in (
             lambda: gallery.get("ada"),
             lambda: gallery.remove("Ada"),
