@@ -6,6 +6,7 @@ rotation, mirror and region of interest). Monotonic nanoseconds measure interval
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -216,6 +217,26 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """What limits one identity, beside the policy of the door. Times are Unix seconds; empty tuples and texts limit nothing."""
+
+    groups: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
+    schedule: str = ""
+    """Each week, as policy.groups has it: `mon-fri 08:00-18:00; sat 09:00-13:00`."""
+    valid_from: float = -math.inf
+    valid_until: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a door may open, and a stable word that says why, or why not."""
+
+    allowed: bool = False
+    reason: str = "not_recognized"
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """The nearest enrolled identity to one probe, and how far the second-best identity is behind.
 
@@ -262,6 +283,7 @@ class Event:
     gallery_revision: int
     bundle_id: str
     embedder_id: str
+    verdict: Verdict = Verdict()
     latency_ms: dict[str, float] = field(default_factory=dict)
     seq: int = 0
     """Given by the outbox; 0 until then."""
@@ -269,6 +291,8 @@ class Event:
     def payload(self, *, age_ms: float, replayed: bool = False) -> dict[str, Any]:
         """JSON-ready; documented and checked by docs/schemas/event.schema.json."""
         chosen, decision = self.decision.identity, self.decision
+        # What is late opens nothing, whoever reads it.
+        verdict = Verdict(allowed=False, reason="replayed") if replayed and self.verdict.allowed else self.verdict
         return {
             "schema": 1,
             "event_id": self.event_id,
@@ -282,6 +306,8 @@ class Event:
             "clock_synced": self.clock_synced,
             "track_id": decision.track_id,
             "identity": None if chosen is None else {"id": chosen.id, "name": chosen.name},
+            "allowed": verdict.allowed,
+            "reason": verdict.reason,
             "similarity": round(decision.similarity, 4),
             "margin": round(decision.margin, 4),
             "operating_point": decision.operating_point,

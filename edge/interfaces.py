@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from edge.datatypes import AlignedFace, Detection, Embedding, Event, Floats, Frame, Image, Match, ReadFace
+from edge.datatypes import Access, AlignedFace, Detection, Embedding, Event, Floats, Frame, Image, Match, ReadFace
 
 
 class FrameSource(Protocol):
@@ -66,7 +66,10 @@ class Searcher(Protocol):
         """Grows with every change."""
 
     def search(self, probe: Floats) -> Match:
-        """The nearest enabled and valid identity to one L2-normalised float32 vector."""
+        """The nearest enabled identity to one L2-normalised float32 vector, valid now or not."""
+
+    def access(self, identity_id: str) -> Access | None:
+        """What limits an identity; None for one that is not enrolled, or disabled."""
 
 
 class EventSink(Protocol):

@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 
@@ -29,6 +29,16 @@ SNAPSHOT_MARGIN = 0.4
 log = logging.getLogger(__name__)
 
 
+class Attendant(Protocol):
+    """Somebody who works beside the stages, in their thread: commands, retention, metrics. Must be quick."""
+
+    def seen(self, result: FrameResult) -> None:
+        """A frame went through all stages."""
+
+    def tick(self) -> None:
+        """Called after every frame, and several times a second without any."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outside:
     """Everything that a loop talks to."""
@@ -43,6 +53,7 @@ class Outside:
     describe: Callable[[], dict[str, Any]]
     """What goes into /health besides counters and timings."""
     video: VideoWriter | None = None
+    attendants: tuple[Attendant, ...] = ()
     clock: Clock = Clock()
 
 
@@ -88,7 +99,10 @@ class Loop:
 
     def _take(self, frame: Frame) -> None:
         try:
-            self._show(self._outside.pipeline.process(frame))
+            result = self._outside.pipeline.process(frame)
+            self._show(result)
+            for attendant in self._outside.attendants:
+                attendant.seen(result)
         except ModelError as error:
             # One odd face must not be able to turn the daemon off.
             self._note_fault("frame %d failed: %s", frame.index, error)
@@ -134,6 +148,8 @@ class Loop:
 
     def _tick(self) -> None:
         self._outside.refresh()
+        for attendant in self._outside.attendants:
+            attendant.tick()
         self._tell_presence()
         now = self._now_ns() / 1e9
         if now >= self._health_due_s:

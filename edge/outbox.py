@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.datatypes import Box, Decision, Event, Identity
+from edge.datatypes import Box, Decision, Event, Identity, Verdict
 from edge.errors import OutboxError
 from edge.timebase import Clock
 
@@ -168,7 +168,9 @@ def decode_event(text: str, seq: int) -> Event:
     made = Decision(
         **{**decision, "box": Box(*decision["box"])}, identity=None if identity is None else Identity(**identity)
     )
-    return Event(**fields, decision=made, seq=seq)
+    # An event from before there were verdicts opens nothing.
+    verdict = Verdict(**fields.pop("verdict", {}))
+    return Event(**fields, decision=made, verdict=verdict, seq=seq)
 
 
 def _open_or_replace(path: Path) -> sqlite3.Connection:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.datatypes import Floats, Match
+from edge.datatypes import Access, Floats, Match
 from edge.errors import GalleryError
 from edge.gallery.search import Index
 from edge.gallery.store import Gallery
@@ -59,6 +59,10 @@ class LiveIndex:
     def search(self, probe: Floats) -> Match:
         """As Index.search."""
         return self._index.search(probe)
+
+    def access(self, identity_id: str) -> Access | None:
+        """As Index.access."""
+        return self._index.access(identity_id)
 
     def refresh(self) -> bool:
         """Look for a change, at most once in `interval_s`; True when another index is in use now.

@@ -7,7 +7,7 @@ import math
 import unicodedata
 from dataclasses import dataclass
 
-from edge.datatypes import Embedding, Identity
+from edge.datatypes import Access, Embedding, Identity
 from edge.errors import UsageError
 
 MAX_NAME = 200
@@ -73,11 +73,21 @@ class IdentityRecord:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An identity in an Index; it is matched while valid_from <= now < valid_until (Unix seconds)."""
+    """An identity in an Index."""
 
     identity: Identity
-    valid_from: float = -math.inf
-    valid_until: float = math.inf
+    access: Access = Access()
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who changes the gallery, for the audit log."""
+
+    kind: str
+    """`local` for a command on the box, `mqtt` for one that was sent, `daemon` for what happens by itself."""
+    name: str = ""
+    """User of the box, or name of the key."""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

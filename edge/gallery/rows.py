@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from ulid import ULID
 
-from edge.datatypes import Embedding, Floats, Identity
+from edge.datatypes import Access, Embedding, Floats, Identity
 from edge.errors import GalleryError, UsageError
 from edge.gallery.records import EnrolledFace, IdentityRecord, Member, check_validity, clean_name, clean_note
 from edge.gallery.search import Index
@@ -191,7 +191,8 @@ def _member(row: Sequence[Any], *, everyone: bool) -> Member:
     identity_id, name, _, begin, end = row
     if everyone:
         return Member(Identity(identity_id, name))
-    return Member(Identity(identity_id, name), -math.inf if begin is None else begin, math.inf if end is None else end)
+    access = Access(valid_from=-math.inf if begin is None else begin, valid_until=math.inf if end is None else end)
+    return Member(Identity(identity_id, name), access)
 
 
 def _read_matrix(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.datatypes import Floats, Identity, Match
+from edge.datatypes import Access, Floats, Identity, Match
 from edge.gallery.records import Member
 from edge.gallery.scorers import NOBODY, Rows, make_scorer
 from edge.timebase import wall_clock
@@ -51,13 +51,14 @@ class Index:
         self._length = vectors.shape[1]
         present, compact = np.unique(owner, return_inverse=True)
         self._members = [members[position] for position in present]
+        self._access = {member.identity.id: member.access for member in self._members}
         order = np.argsort(compact, kind="stable")
         self._owner = np.ascontiguousarray(compact.reshape(-1)[order], np.int64)
         self._starts = np.searchsorted(self._owner, np.arange(len(present) + 1)).astype(np.int64)
         is_sorted = bool((order[1:] > order[:-1]).all())
         self._scorer = make_scorer(vectors if is_sorted else vectors[order], self._owner, self._starts)
-        self._froms = np.array([member.valid_from for member in self._members], np.float64)
-        self._untils = np.array([member.valid_until for member in self._members], np.float64)
+        self._froms = np.array([member.access.valid_from for member in self._members], np.float64)
+        self._untils = np.array([member.access.valid_until for member in self._members], np.float64)
         self._clock = clock
         self._span = self._span_at(clock())
 
@@ -100,6 +101,10 @@ class Index:
         rows[self._hidden()] = -1.0
         best: Floats = np.maximum.reduceat(rows, self._starts[:-1])
         return best
+
+    def access(self, identity_id: str) -> Access | None:
+        """What limits one identity; None when it is not in here."""
+        return self._access.get(identity_id)
 
     def of(self, identity_id: str, probe: Floats) -> float | None:
         """Similarity to one identity, or None when it is not in here."""

@@ -13,14 +13,17 @@ class Publisher(EventSink, Protocol):
 
     @property
     def is_enabled(self) -> bool:
-        """Whether events and snapshots are published; off, they are dropped and counted. On after every start."""
+        """Whether this box may open doors; off, events are still told, and allow nothing."""
 
     @property
     def is_connected(self) -> bool:
         """Whether somebody is there to hear."""
 
     def set_enabled(self, *, is_on: bool) -> None:
-        """Turn publishing of events and snapshots on or off."""
+        """Let this box open doors, or not; told on `/enabled`."""
+
+    def reply(self, topic: str, payload: Mapping[str, Any]) -> None:
+        """The answer to a command; dropped and counted while nobody is there to hear it."""
 
     def presence(self, *, is_present: bool) -> None:
         """Somebody is in front of the camera, or nobody."""

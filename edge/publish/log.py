@@ -23,7 +23,7 @@ class LogPublisher:
         """`write` takes one line; the log when left out."""
         self._outbox = outbox
         self._write = write or (lambda line: log.info("%s", line))
-        self._counters = Counters("events_published", "events_suppressed", "snapshots_dropped")
+        self._counters = Counters("events_published", "snapshots_dropped")
         self._is_enabled = True
 
     @property
@@ -38,9 +38,6 @@ class LogPublisher:
 
     def publish(self, event: Event) -> None:
         """Write one line."""
-        if not self._is_enabled:
-            self._counters.add("events_suppressed")
-            return
         pending = self._outbox.accept(event)
         now = now_ns()
         waited_ms = (now - pending.accepted_ns) / 1e6
@@ -53,6 +50,10 @@ class LogPublisher:
     def set_enabled(self, *, is_on: bool) -> None:
         """See Publisher."""
         self._is_enabled = is_on
+
+    def reply(self, topic: str, payload: Mapping[str, Any]) -> None:
+        """Nobody can have asked."""
+        log.debug("%s %s", topic, json.dumps(payload, allow_nan=False))
 
     def presence(self, *, is_present: bool) -> None:
         """Not written unless asked for with logging.level: debug."""

@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Mapping
+from queue import SimpleQueue
 from typing import Any
 
 from edge import timebase
@@ -48,6 +49,7 @@ class MqttPublisher:
             commands=Commands(),
             counters=Counters(*COUNTERS),
             waker=Waker(),
+            replies=SimpleQueue(),
         )
         self._parts.commands.on(self._topics.enabled_set, self._on_enabled_set)
         self._tell_first_states()
@@ -96,18 +98,24 @@ class MqttPublisher:
 
     def publish(self, event: Event) -> None:
         """On disk when this returns; the MQTT thread does the rest. OutboxError when it cannot be stored."""
-        if not self._is_enabled:
-            self._parts.counters.add("events_suppressed")
-            return
         self._parts.queue.put(event)
         self._parts.waker.wake()
 
     def set_enabled(self, *, is_on: bool) -> None:
         """See Publisher; the new state is told on `/enabled`."""
         if is_on != self._is_enabled:
-            log.info("publishing of events turned %s", "on" if is_on else "off")
+            log.info("unlocking turned %s", "on" if is_on else "off")
         self._is_enabled = is_on
         self._tell(self._topics.enabled, "ON" if is_on else "OFF")
+
+    def reply(self, topic: str, payload: Mapping[str, Any]) -> None:
+        """See Publisher."""
+        if not self.is_connected:
+            self._parts.counters.add("replies_dropped")
+            return
+        text = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        self._parts.replies.put(Message(topic, text.encode(), content_type="application/json"))
+        self._parts.waker.wake()
 
     def _on_enabled_set(self, payload: bytes) -> None:
         self.set_enabled(is_on=parse_switch(payload))
@@ -128,7 +136,7 @@ class MqttPublisher:
 
     def snapshot(self, jpeg: bytes) -> None:
         """See Publisher."""
-        if not (self._snapshots and self._is_enabled and self.is_connected):
+        if not (self._snapshots and self.is_connected):
             self._parts.counters.add("snapshots_dropped")
             return
         self._set(Message(self._topics.snapshot, jpeg, qos=0, content_type="image/jpeg"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
 import threading
 import time
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 
 from edge.backoff import Backoff, BackoffPlan
 from edge.commands import Commands
@@ -27,10 +29,10 @@ COUNTERS = (
     "events_published",
     "events_replayed",
     "events_refused",
-    "events_suppressed",
     "connections",
     "connection_failures",
     "snapshots_dropped",
+    "replies_dropped",
     "thread_faults",
 )
 
@@ -49,6 +51,8 @@ class Parts:
     commands: Commands
     counters: Counters
     waker: Waker
+    replies: SimpleQueue[Message]
+    """Answers to commands, each told once."""
 
 
 class Sender:
@@ -154,6 +158,9 @@ class Sender:
     def _tell_states(self, connection: Connection) -> None:
         for message in self._parts.states.take():
             connection.publish(message)
+        with contextlib.suppress(Empty):
+            while True:
+                connection.publish(self._parts.replies.get_nowait())
 
     def _hand_over(self, connection: Connection, handover: Handover) -> None:
         mqtt, topics = self._parts.mqtt, self._parts.topics

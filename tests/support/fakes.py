@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge.align import TEMPLATES
-from edge.datatypes import AlignedFace, Box, Detection, Embedding, Event, Floats, Frame, Identity, Image, Match
+from edge.datatypes import Access, AlignedFace, Box, Detection, Embedding, Event, Floats, Frame, Identity, Image, Match
 
 EMBEDDER_ID = "fake-embedder"
 TEMPLATE = TEMPLATES["arcface-112x112"]
@@ -100,6 +100,8 @@ class FakeSearcher:
     people: dict[Identity, Floats] = field(default_factory=dict)
     revision: int = 1
     searches: int = 0
+    limits: dict[str, Access] = field(default_factory=dict)
+    """What limits an identity, by its id."""
 
     def search(self, probe: Floats) -> Match:
         self.searches += 1
@@ -108,6 +110,10 @@ class FakeSearcher:
             return Match(None, -1.0, 0.0)
         second = rows[1][0] if len(rows) > 1 else -1.0
         return Match(rows[0][1], rows[0][0], rows[0][0] - second)
+
+    def access(self, identity_id: str) -> Access | None:
+        known = {who.id: self.limits.get(who.id, Access()) for who in self.people}
+        return known.get(identity_id)
 
 
 @dataclass(slots=True)

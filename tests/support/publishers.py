@@ -19,7 +19,7 @@ class MemoryPublisher:
         """("presence" or "camera", value), in order."""
         self.healths: list[dict[str, Any]] = []
         self.snapshots: list[bytes] = []
-        self.suppressed = 0
+        self.replies: list[tuple[str, dict[str, Any]]] = []
         self.is_closed = False
         self.is_connected = True
         self._is_enabled = True
@@ -34,11 +34,11 @@ class MemoryPublisher:
 
     def publish(self, event: Event) -> None:
         with self._lock:
-            if self._is_enabled:
-                latency_ms = {**event.latency_ms, "publish": 0.0}
-                self.events.append(replace(event, seq=len(self.events) + 1, latency_ms=latency_ms))
-            else:
-                self.suppressed += 1
+            latency_ms = {**event.latency_ms, "publish": 0.0}
+            self.events.append(replace(event, seq=len(self.events) + 1, latency_ms=latency_ms))
+
+    def reply(self, topic: str, payload: Mapping[str, Any]) -> None:
+        self.replies.append((topic, dict(payload)))
 
     def presence(self, *, is_present: bool) -> None:
         self.states.append(("presence", is_present))
@@ -53,7 +53,7 @@ class MemoryPublisher:
         self.snapshots.append(jpeg)
 
     def counters(self) -> dict[str, int]:
-        return {"events_published": len(self.events), "events_suppressed": self.suppressed}
+        return {"events_published": len(self.events)}
 
     def outbox_state(self) -> dict[str, int]:
         return {"depth": 0, "dropped": 0}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.datatypes import Floats, Identity
+from edge.datatypes import Access, Floats, Identity
 from edge.gallery import scorers
 from edge.gallery.records import Member
 from edge.gallery.search import Index
@@ -46,7 +46,7 @@ def galleries(draw: st.DrawFn) -> tuple[list[int], Floats, Floats, set[int]]:
 
 def index_of(owner: list[int], matrix: Floats, active: set[int], scorer: str) -> Index:
     people = [
-        Member(Identity(str(number), f"n{number}"), valid_until=math.inf if number in active else 5.0)
+        Member(Identity(str(number), f"n{number}"), Access(valid_until=math.inf if number in active else 5.0))
         for number in range(max(owner) + 1)
     ]
     index = Index(people, np.array(owner), matrix, clock=Clock(10.0))
@@ -164,8 +164,8 @@ def test_members_without_embeddings_are_not_compared() -> None:
 def test_validity_is_looked_at_in_every_search(now: float, expected: str | None) -> None:
     matrix = vectors(1)
     people = [
-        Member(Identity("id0", "early"), valid_until=100.0),
-        Member(Identity("id1", "late"), valid_from=100.0, valid_until=200.0),
+        Member(Identity("id0", "early"), Access(valid_until=100.0)),
+        Member(Identity("id1", "late"), Access(valid_from=100.0, valid_until=200.0)),
     ]
     clock = Clock(50.0)
     index = Index(people, np.array([0, 1]), np.concatenate([matrix, matrix]), clock=clock)

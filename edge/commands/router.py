@@ -1,7 +1,4 @@
-"""What others may ask of this box over MQTT: which topics, and what is ignored.
-
-`/enabled/set` is all there is yet; `/cmd/<verb>` is added with `Commands.on`.
-"""
+"""Which topics this box listens to, and what is ignored whatever it says."""
 
 from __future__ import annotations
 

@@ -1,0 +1,25 @@
+"""Where a secret lies: in the folder that systemd gives a service alone, else where the configuration says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+MQTT_PASSWORD = "mqtt-password"  # noqa: S105 - a name
+TEMPLATE_KEY = "template-key"
+COMMAND_KEYS = "command-keys"
+
+
+def secret_file(name: str, configured: Path | None) -> Path | None:
+    """The credential `name` (systemd's LoadCredential) when there is one, else `configured`.
+
+    The unit hands over copies of the very files that the configuration names, which only root may read; a command that
+    an administrator runs as root has no such folder, and reads the files themselves.
+    """
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if folder:
+        handed = Path(folder) / name
+        # An empty one stands for a file that is not there: LoadCredential alone would not let the service start.
+        if handed.is_file() and handed.stat().st_size:
+            return handed
+    return configured
