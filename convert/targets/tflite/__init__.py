@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from convert.network import Floats, Network
+from convert.network import Network
 from convert.targets.base import Options, Target
 from convert.targets.tflite.calibration import Progress
 from convert.targets.tflite.describe import TensorView, TfliteView, describe_tflite
@@ -14,7 +14,6 @@ from convert.targets.tflite.precisions import DYNAMIC, FLOAT16, FLOAT32, INT8, U
 from convert.targets.tflite.versions import oldest_runtime_faults
 from convert.targets.tflite.writing import tflite_bytes
 from convert.tensorflow import import_tensorflow
-from edge.errors import ModelError
 
 __all__ = [
     "INACCURATE",
@@ -27,7 +26,6 @@ __all__ = [
     "oldest_runtime_faults",
     "tflite_target",
     "to_float",
-    "to_uint8",
 ]
 
 PRECISIONS = {precision.name: precision for precision in (FLOAT32, FLOAT16, DYNAMIC, INT8, UINT8)}
@@ -56,15 +54,3 @@ TARGETS: dict[str, Target] = {name: tflite_target(name) for name in (*PRECISIONS
 def to_float(network: Network) -> bytes:
     """A float32 TFLite file. Its input is NHWC and holds (pixel - network.mean) / network.std."""
     return tflite_bytes(network, Options(), FLOAT32)
-
-
-def to_uint8(network: Network, examples: Floats) -> bytes:
-    """A TFLite file of integers: uint8 in and out, int8 inside with one scale for each output channel of the weights.
-
-    `examples` is float32 NxHxWxC, what the float network would be fed; it gives the ranges of all activations.
-    """
-    _, channels, height, width = network.input_shape
-    if examples.ndim != 4 or examples.shape[1:] != (height, width, channels) or not len(examples):
-        raise ModelError(f"examples of shape {examples.shape}", expected=f"(N, {height}, {width}, {channels})")
-    options = Options(examples={network.input_name: examples.transpose(0, 3, 1, 2)})
-    return tflite_bytes(network, options, UINT8)

@@ -15,7 +15,7 @@ from convert.calibrate import examples_of
 from convert.network import Network, Node, Port
 from convert.passes.fold import centre_on_a_byte, fold_batch_norms, take_out_normalisation
 from convert.targets.base import Options
-from convert.targets.tflite import LEGACY, TARGETS, describe_tflite, oldest_runtime_faults, tflite_target, to_uint8
+from convert.targets.tflite import LEGACY, TARGETS, describe_tflite, oldest_runtime_faults, tflite_target
 from edge.errors import ModelError, UsageError
 from edge.interpreter import TfliteModel
 from edge.manifest import Normalisation, Quantisation
@@ -115,9 +115,8 @@ def faces(count: int, seed: int) -> Any:
 def test_integers_take_pixels_as_they_are_and_stay_close(tmp_path: Path) -> None:
     made = embedder()
     normalisation = Normalisation(mean=made.mean, std=made.std)
-    path = tmp_path / "tiny.tflite"
-    path.write_bytes(to_uint8(made, examples_of(faces(50, 0), normalisation)))
-    model = TfliteModel(path)
+    examples = {made.input_name: examples_of(faces(50, 0), normalisation).transpose(0, 3, 1, 2)}
+    model = TfliteModel(written("tflite-uint8", made, tmp_path, examples=examples))
     source, result = model.inputs[0].quantisation, model.outputs[0].quantisation
     assert source == Quantisation("uint8", 1 / 128, 128)
     assert result.dtype == "uint8"
@@ -277,9 +276,10 @@ def test_inputs_want_as_many_examples_each(tmp_path: Path) -> None:
         written("tflite-int8", several(), tmp_path, examples=given)
 
 
-def test_examples_of_another_size_are_refused() -> None:
+def test_examples_of_another_size_are_refused(tmp_path: Path) -> None:
+    made = embedder()
     with pytest.raises(ModelError, match="examples of shape"):
-        to_uint8(embedder(), np.zeros((3, 16, 16, 3), np.float32))
+        written("tflite-uint8", made, tmp_path, examples={made.input_name: np.zeros((3, 3, 16, 16), np.float32)})
 
 
 def test_an_open_picture_size_is_refused(tmp_path: Path) -> None:
