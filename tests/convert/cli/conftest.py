@@ -15,6 +15,11 @@ from tests.support.data import astronaut, grace_hopper
 PICTURES_EACH = 4
 
 
+@pytest.fixture(autouse=True)
+def _a_terminal_of_usual_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+
+
 def portraits() -> dict[str, Image]:
     """Two people, BGR uint8, small so that finding the face is quick."""
     heads = {"Ada": cv2.imread(str(grace_hopper())), "Bob": cv2.imread(str(astronaut()))}
