@@ -16,6 +16,7 @@ from edge.errors import OstiaryError
 Colour = tuple[int, int, int]
 KNOWN: Colour = (96, 200, 64)
 UNKNOWN: Colour = (64, 64, 230)
+REFUSED: Colour = (40, 150, 240)
 UNDECIDED: Colour = (210, 190, 60)
 
 

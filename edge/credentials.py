@@ -19,7 +19,16 @@ def secret_file(name: str, configured: Path | None) -> Path | None:
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if folder:
         handed = Path(folder) / name
-        # An empty one stands for a file that is not there: LoadCredential alone would not let the service start.
-        if handed.is_file() and handed.stat().st_size:
+        # A blank one stands for a file that is not there: LoadCredential alone would not let the service start.
+        if handed.is_file() and handed.read_bytes().strip():
             return handed
     return configured
+
+
+def is_handed(path: Path) -> bool:
+    """Whether a secret is a credential: its mode says nothing then, as its folder and an access list guard it.
+
+    systemd 257 lists root as the owner and lets the service in by the access list, whose mask looks like group bits.
+    """
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return bool(folder) and path.parent == Path(str(folder))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -12,14 +13,22 @@ from typing import Any
 
 from edge.annotate import VideoWriter
 from edge.capture import LiveOptions, open_source
+from edge.colours import Colours
+from edge.commands.desk import Desk
+from edge.commands.opening import Reception, open_reception
 from edge.config.settings import Settings
+from edge.decide import Thresholds
 from edge.errors import UsageError
-from edge.gallery import LiveIndex, open_gallery
+from edge.forgetting import Forgetting
+from edge.gallery import LiveIndex, gallery_of
+from edge.gallery.retention import Retention
 from edge.health import Health, ServiceManager
 from edge.interfaces import FrameSource
-from edge.loop import Loop, Outside
-from edge.paths import gallery_file, outbox_file
+from edge.loop import Attendant, Loop, Outside
+from edge.metrics import Subjects, open_metrics
+from edge.paths import outbox_file
 from edge.pipeline import Parts, Pipeline, context_of, thresholds_of
+from edge.policy.doorkeeper import Signals
 from edge.publish import Publisher, open_publisher
 from edge.reader import Models, load_models
 
@@ -38,6 +47,19 @@ class Options:
     """Takes each event as a line of JSON where mqtt.enabled is false."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What a run has opened."""
+
+    models: Models
+    thresholds: Thresholds
+    index: LiveIndex
+    source: FrameSource
+    publisher: Publisher
+    reception: Reception | None
+    video: VideoWriter | None
+
+
 class Daemon:
     """One camera's life."""
 
@@ -47,50 +69,96 @@ class Daemon:
         self._health = Health()
         self._service = ServiceManager()
         self._is_stopping = False
+        self._is_ended_from_outside = False
         self._publisher: Publisher | None = None
         self._source: FrameSource | None = None
         self._is_camera_online = False
+        self._colours = Colours(settings.camera.name)
 
     def stop(self) -> None:
         """End the run after the frame in hand, or within TICK_S; from any thread, and from a signal handler.
 
         A handler runs between two steps of the very thread that reads frames, which may hold any lock: so it takes none.
         """
+        self._is_ended_from_outside = True
         self._is_stopping = True
+
+    def restart(self) -> None:
+        """End the run likewise, to be run again; a `stop`, whenever it comes, outranks it."""
+        self._is_stopping = True
+
+    @property
+    def wants_restart(self) -> bool:
+        """Whether the run that has ended was to be followed by another."""
+        return self._is_stopping and not self._is_ended_from_outside
 
     def run(self) -> None:
         """Until the source ends or `stop`. OstiaryError when something that cannot be done without is missing."""
         started = time.monotonic()
         with contextlib.ExitStack() as stack:
-            models = load_models(self._settings)
-            thresholds = thresholds_of(models.bundle, self._settings.decide.operating_point)
-            index = self._open_index(models)
-            stack.callback(index.close)
-            video = self._video()
-            # Before the publisher: a clip that is not there is told at once, and no subscriber hears of it.
-            source = self._open_source()
-            stack.callback(source.close)
-            publisher = open_publisher(self._settings, outbox_file(self._settings), write=self._options.write_event)
-            stack.callback(_close_publisher, publisher)
-            self._publisher = publisher
-            if not source.is_live:
-                self._on_camera(True, "")  # noqa: FBT003
-            parts = Parts(models.detector, models.embedder, index, publisher)
-            pipeline = Pipeline(
-                parts, self._settings, thresholds, context_of(self._settings, models.bundle), self._health
-            )
-            outside = Outside(
-                source, pipeline, publisher, self._health, self._service,
-                refresh=index.refresh, describe=lambda: self._described(models, index, publisher), video=video,
-            )  # fmt: skip
-            self._tell_ready(models, index, time.monotonic() - started)
+            opened = self._open(stack)
+            outside = self._outside(opened, stack)
+            self._tell_ready(opened, time.monotonic() - started)
             Loop(self._settings, outside).until_end(lambda: self._is_stopping)
-            self._service.stopping()
+            if self.wants_restart:
+                self._service.restarting()
+            else:
+                self._service.stopping()
 
-    def _open_index(self, models: Models) -> LiveIndex:
-        spec = models.bundle.manifest.embedder
-        path, length = gallery_file(self._settings), spec.embedding_length
-        return LiveIndex(lambda: open_gallery(path, embedder_id=spec.embedder_id, embedding_length=length))
+    def _open(self, stack: contextlib.ExitStack) -> _Opened:
+        """Everything that may be missing or wrong, in this order: what fails early is told before anybody hears of us."""
+        settings = self._settings
+        models = load_models(settings)
+        thresholds = thresholds_of(models.bundle, settings.decide.operating_point)
+        index = LiveIndex(lambda: gallery_of(settings, models.bundle.manifest))
+        stack.callback(index.close)
+        video = self._video()
+        # Before the publisher: a clip that is not there is told at once, and no subscriber hears of it.
+        source = self._open_source()
+        stack.callback(source.close)
+        reception = open_reception(settings)
+        if reception is not None:
+            stack.callback(reception.close)
+        is_enabled = reception is None or reception.is_unlocking_on
+        publisher = open_publisher(
+            settings, outbox_file(settings), write=self._options.write_event, is_enabled=is_enabled
+        )
+        stack.callback(_close_publisher, publisher)
+        self._publisher = publisher
+        if not source.is_live:
+            self._on_camera(True, "")  # noqa: FBT003
+        return _Opened(models, thresholds, index, source, publisher, reception, video)
+
+    def _outside(self, opened: _Opened, stack: contextlib.ExitStack) -> Outside:
+        """What the loop runs, and who works beside it."""
+        models, publisher = opened.models, opened.publisher
+        signals = Signals(lambda: publisher.is_enabled)
+        parts = Parts(models.detector, models.embedder, opened.index, publisher, signals)
+        context = context_of(self._settings, models.bundle)
+        pipeline = Pipeline(parts, self._settings, opened.thresholds, context, self._health)
+        describe = functools.partial(self._described, opened)
+        return Outside(
+            opened.source, pipeline, publisher, self._health, self._service, refresh=opened.index.refresh,
+            describe=describe, video=opened.video, attendants=self._attendants(opened, describe, stack),
+        )  # fmt: skip
+
+    def _attendants(
+        self, opened: _Opened, describe: Callable[[], dict[str, Any]], stack: contextlib.ExitStack
+    ) -> tuple[Attendant, ...]:
+        """Who works beside the stages: those always there, and those that the settings ask for."""
+        settings, manifest = self._settings, opened.models.bundle.manifest
+        retention = Retention(lambda: gallery_of(settings, manifest, create=False), settings.privacy)
+        asked = (self._desk(opened), open_metrics(settings, Subjects(self._health, opened.publisher, describe)))
+        optional = [one for one in asked if one is not None]
+        for one in optional:
+            stack.callback(one.close)
+        return self._colours, Forgetting(opened.index, opened.publisher), retention, *optional
+
+    def _desk(self, opened: _Opened) -> Desk | None:
+        if opened.reception is None:
+            return None
+        refresh = functools.partial(opened.index.refresh, at_once=True)
+        return opened.reception.desk(opened.publisher, opened.models, restart=self.restart, refresh=refresh)
 
     def _open_source(self) -> FrameSource:
         options, small_px = LiveOptions(wait_s=TICK_S), self._settings.detect.width_px
@@ -117,8 +185,8 @@ class Daemon:
             )
         return VideoWriter(path, fps=self._settings.camera.rate_fps or 25.0)
 
-    def _tell_ready(self, models: Models, index: LiveIndex, took_s: float) -> None:
-        manifest = models.bundle.manifest
+    def _tell_ready(self, opened: _Opened, took_s: float) -> None:
+        index, manifest = opened.index, opened.models.bundle.manifest
         log.info(
             "ready in %.2f s: bundle %s, embeddings enrolled: %d, camera %s",
             took_s, manifest.bundle_id, len(index.index), self._settings.camera.name,
@@ -127,20 +195,25 @@ class Daemon:
             log.warning("nobody is enrolled: everybody will be unknown (ostiary enroll --name NAME PICTURE...)")
         self._service.ready(f"watching {self._settings.camera.name}")
 
-    def _described(self, models: Models, index: LiveIndex, publisher: Publisher) -> dict[str, Any]:
+    def _described(self, opened: _Opened) -> dict[str, Any]:
         """What /health tells besides counters and timings."""
-        manifest = models.bundle.manifest
+        index, manifest = opened.index, opened.models.bundle.manifest
         counters = getattr(self._source, "counters", {})
         self._health.counters["gallery_damaged_embeddings"] = index.index.refused_rows
         self._health.counters["gallery_unreadable"] = int(bool(index.problem))
-        self._health.counters["detections_dropped"] = models.detector.dropped
+        self._health.counters["detections_dropped"] = opened.models.detector.dropped
         return {
             "gallery_revision": index.revision,
             "bundle_id": manifest.bundle_id,
             "embedder_id": manifest.embedder.embedder_id,
-            "outbox": publisher.outbox_state(),
-            "camera": {"online": self._is_camera_online, "reopened": 0, **counters},
+            "outbox": opened.publisher.outbox_state(),
+            "camera": {"online": self._is_camera_online, "picture": self._picture(), "reopened": 0, **counters},
         }
+
+    def _picture(self) -> str:
+        """What the pictures say about the camera."""
+        picture: str = getattr(self._source, "picture", "ok")
+        return "colours_swapped" if picture == "ok" and self._colours.are_swapped else picture
 
 
 def _close_publisher(publisher: Publisher) -> None:

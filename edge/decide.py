@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge.config.settings import Decide
-from edge.datatypes import Decision, Embedding, EventType, Floats, Frame, Identity, Match
+from edge.datatypes import Decision, Embedding, EventType, Floats, Frame, Identity, Match, Verdict
 from edge.interfaces import Searcher
 from edge.track import Track
 
@@ -61,6 +61,8 @@ class Evidence:
     embedded: int = 0
     contradictions: int = 0
     announced: EventType | None = None
+    verdict: Verdict = Verdict()
+    """What was told with it; the business of whoever tells."""
     match: Match = field(default_factory=lambda: Match(None, -1.0, 0.0))
     """Of the fused embedding."""
 
@@ -155,17 +157,37 @@ class Decider:
             return self._announce(track, known, "unknown", frame.moment_ns)
         return None
 
+    def are_alike(self, one: Track, other: Track) -> bool:
+        """Whether both tracks may be of one face; False while either has shown none."""
+        first, second = self.evidence(one).fused, self.evidence(other).fused
+        return first is not None and second is not None and float(first @ second) >= self._thresholds.same_person
+
     def close(self, track: Track) -> Decision | None:
-        """The track has ended. Somebody who left before the time was up, seen well enough, is unknown."""
+        """The track has ended, or somebody else has taken it over: nothing is known of it any more.
+
+        Somebody who left before the time was up, seen well enough, is unknown.
+        """
         known = self._evidence.pop(track.id, Evidence())
         is_open = known.announced is None and len(known.observations) >= self._settings.min_frames
         if is_open and track.hits >= self._confirm_frames and not self._is_recognized(known):
             return self._announce(track, known, "unknown", track.last_ns)
         return None
 
-    def forget(self, track_id: int) -> None:
-        """Drop what was known of a track that somebody else has taken over."""
-        self._evidence.pop(track_id, None)
+    def again(self, track: Track, frame: Frame) -> Decision | None:
+        """Announce somebody recognized in spite of the cool-down; None unless this very frame shows who it is.
+
+        A decided track is looked at too rarely to trust an older frame. `decide` must have been asked for this one.
+        """
+        known = self.evidence(track)
+        if known.last_good_ns != frame.moment_ns or not self._is_current(known, frame.moment_ns):
+            return None
+        return self._tell(track, known, "recognized", frame.moment_ns)
+
+    def recognized(self, track: Track, now_ns: int) -> Identity | None:
+        """Whose face that is, announced or not; None while that is not decided, and when it was long ago."""
+        known = self.evidence(track)
+        is_fresh = now_ns - known.last_good_ns <= 2 * self._settings.recheck_s * 1e9
+        return known.match.identity if is_fresh and not known.contradictions and self._is_recognized(known) else None
 
     def _is_recognized(self, known: Evidence) -> bool:
         match = known.match
@@ -194,8 +216,9 @@ class Decider:
 
     def _announce(self, track: Track, known: Evidence, kind: EventType, now_ns: int) -> Decision | None:
         """None during the cool-down; the question is asked again with the next frame, so nobody is forgotten."""
-        if self._in_cool_down(known, kind, now_ns):
-            return None
+        return None if self._in_cool_down(known, kind, now_ns) else self._tell(track, known, kind, now_ns)
+
+    def _tell(self, track: Track, known: Evidence, kind: EventType, now_ns: int) -> Decision:
         known.announced = kind
         match = known.match
         identity = match.identity if kind == "recognized" else None

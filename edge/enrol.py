@@ -106,9 +106,20 @@ class Enroller:
     """Takes pictures of one person, one after the other; nothing is written."""
 
     def __init__(
-        self, reader: FaceReader, settings: Enrol, index: Index, *, own_id: str | None, threshold: float
+        self,
+        reader: FaceReader,
+        settings: Enrol,
+        index: Index,
+        *,
+        own_id: str | None,
+        threshold: float,
+        refused: tuple[str, ...] = ("duplicate",),
     ) -> None:
-        """`index` holds everyone enrolled; `own_id` is the person's id, None for a new one; `threshold` a similarity."""
+        """`index` holds everyone enrolled; `own_id` is the person's id, None for a new one; `threshold` a similarity.
+
+        `refused` are the kinds of Likeness that refuse a picture; the others are warned of.
+        """
+        self._refused = refused
         self._reader = reader
         self._settings = settings
         self._index = index
@@ -122,8 +133,8 @@ class Enroller:
         vector = found.embedding.vector
         alike = likenesses(self._index, vector, own_id=self._own_id, own=self._taken, threshold=self._threshold)
         for likeness in alike:
-            if likeness.kind == "duplicate":
-                raise EnrolmentRefusedError("duplicate", likeness.message, where=path, hint="Use another picture.")
+            if likeness.kind in self._refused:
+                raise EnrolmentRefusedError(likeness.kind, likeness.message, where=path, hint="Use another picture.")
         self._taken.append(vector)
         return self._accepted(path, found), [Warned(path, likeness) for likeness in alike]
 
@@ -159,20 +170,29 @@ def enrol_pictures(
     *,
     threshold: float,
     note: str | None = None,
+    consent: str | None = None,
+    and_then: Callable[[IdentityRecord], None] | None = None,
 ) -> EnrolmentResult:
     """Enrol the good ones of `pictures` as `who` (id or name; a new name makes a new identity), in one transaction.
 
-    `threshold` is the similarity of the operating point in use, for warnings of look-alikes. UsageError for a bad or
-    ambiguous name, GalleryError when the gallery cannot be read or written; then nobody is enrolled.
+    `threshold` is the similarity of the operating point in use, for warnings of look-alikes. `and_then` may change the
+    identity further before anyone sees it. UsageError for a bad or ambiguous name, and without consent where that is
+    required; GalleryError when the gallery cannot be read or written; then nobody is enrolled.
     """
     known = gallery.find(who)
     own_id = None if known is None else known.id
+    # Before anybody is asked to look into a camera.
+    gallery.check_consent(consent if consent is not None else "" if known is None else known.consent)
     enroller = Enroller(reader, settings, gallery.load_index(everyone=True), own_id=own_id, threshold=threshold)
     result = assess_pictures(enroller, pictures)
     if not result.accepted:
         return result
     faces = [accepted.face for accepted in result.accepted]
-    record = gallery.enrol(who if own_id is None else own_id, faces, note=note)
+    with gallery.change():
+        record = gallery.enrol(who if own_id is None else own_id, faces, note=note, consent=consent)
+        if and_then is not None:
+            and_then(record)
+        record = gallery.get(record.id)
     return EnrolmentResult(result.accepted, result.refused, result.warnings, record)
 
 

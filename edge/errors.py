@@ -6,6 +6,7 @@
     │   └── MissingDependencyError   2  an optional package is needed; names the extra
     ├── UnavailableError             3  retryable: the outside world is not there (yet)
     │   ├── SourceError              3  camera, stream or file gives no frames
+    │   │   └── SourceStuckError     3  not retryable: a call never came back, and only a new process frees the camera
     │   └── BrokerError              3  MQTT broker refuses, or cannot be reached
     ├── RejectedError                4  an artifact must not be used
     │   ├── BundleError              4  manifest, digest, signature, file
@@ -82,6 +83,12 @@ class SourceError(UnavailableError):
     """A camera, stream or file gives no frames."""
 
 
+class SourceStuckError(SourceError):
+    """A call into the camera's library never came back and keeps the camera; trying again in this process is in vain."""
+
+    retryable = False
+
+
 class BrokerError(UnavailableError):
     """The MQTT broker refuses us or cannot be reached."""
 
@@ -116,6 +123,6 @@ class EnrolmentRefusedError(PictureError):
     """A picture was read, but would make a bad enrolment; `reason` is a stable word for programs."""
 
     def __init__(self, reason: str, problem: str, *, where: str = "", expected: str = "", hint: str = "") -> None:
-        """`reason` is one of no_face, several_faces, too_small, too_blurred, turned_away, duplicate."""
+        """`reason` is one of no_face, several_faces, too_small, too_blurred, turned_away, duplicate, unlike."""
         super().__init__(problem, where=where, expected=expected, hint=hint)
         self.reason = reason

@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,17 @@ class Timings:
 
     def __init__(self) -> None:
         self._values: dict[str, deque[float]] = {}
+        self._listener: Callable[[str, float], None] | None = None
+
+    def listen(self, listener: Callable[[str, float], None] | None) -> None:
+        """Tell each of them to somebody else, too; None ends it."""
+        self._listener = listener
 
     def add(self, stage: str, milliseconds: float) -> None:
         """One more."""
         self._values.setdefault(stage, deque(maxlen=WINDOW)).append(milliseconds)
+        if self._listener is not None:
+            self._listener(stage, milliseconds)
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Stage -> its p50 and p95 in milliseconds."""
@@ -122,6 +129,10 @@ class ServiceManager:
     def stopping(self) -> None:
         """Shutdown has begun."""
         self._send("STOPPING=1")
+
+    def restarting(self) -> None:
+        """The daemon begins again in the same process, and will say that it is ready."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}\nSTATUS=starting again")
 
     def _send(self, message: str) -> None:
         if not self._address:

@@ -15,6 +15,10 @@ class FrameSource(Protocol):
     def is_live(self) -> bool:
         """Live sources keep only their newest frame and never end by themselves."""
 
+    @property
+    def progress(self) -> int:
+        """Grows as long as a live source that gives no frames is honestly attended to; the watchdog hangs on it."""
+
     def read(self) -> Frame | None:
         """Wait for the next frame; None at the end of a file. SourceError when it fails or stalls."""
 

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 import cv2
 
-from edge.annotate import KNOWN, UNDECIDED, UNKNOWN, Mark, VideoWriter, annotated
+from edge.annotate import KNOWN, REFUSED, UNDECIDED, UNKNOWN, Mark, VideoWriter, annotated
 from edge.config.settings import Settings
-from edge.datatypes import Box, Decision, Frame, Image
+from edge.datatypes import Box, Event, Frame, Image
 from edge.errors import ModelError, OstiaryError, SourceError
 from edge.health import Health, ServiceManager
 from edge.interfaces import FrameSource
@@ -23,6 +23,7 @@ from edge.timebase import Clock
 FAULT_BUDGET = 10
 """So many frames may fail within FAULT_WINDOW_S before the daemon gives up and leaves the rest to the service manager."""
 FAULT_WINDOW_S = 60.0
+COLOURS = {"undecided": UNDECIDED, "unknown": UNKNOWN, "refused": REFUSED, "allowed": KNOWN}
 SNAPSHOT_MARGIN = 0.4
 """Room around the face in a snapshot, as a share of its size."""
 
@@ -65,6 +66,7 @@ class Loop:
         self._outside = outside
         self._is_present = False
         self._health_due_s = 0.0
+        self._progress = 0
         self._faults: deque[float] = deque(maxlen=FAULT_BUDGET)
 
     def until_end(self, is_stopping: Callable[[], bool]) -> None:
@@ -84,10 +86,11 @@ class Loop:
         while not is_stopping():
             try:
                 frame = self._outside.source.read()
-            except SourceError:
+            except SourceError as error:
                 # A live source says so itself, once, and tries again; between two tries the world goes on.
-                if not self._outside.source.is_live:
+                if not (self._outside.source.is_live and error.retryable):
                     raise
+                self._note_progress()
                 self._tick()
                 continue
             if frame is None:
@@ -115,6 +118,13 @@ class Loop:
         else:
             self._outside.service.alive()
 
+    def _note_progress(self) -> None:
+        """A camera that is away must not get a daemon killed that tries again and again; one that hangs tries nothing."""
+        progress = self._outside.source.progress
+        if progress != self._progress:
+            self._progress = progress
+            self._outside.service.alive()
+
     def _note_fault(self, text: str, *values: object, exc_info: bool = False) -> None:
         self._outside.health.counters["frames_failed"] += 1
         log.error(text, *values, exc_info=exc_info)
@@ -128,8 +138,9 @@ class Loop:
             raise OstiaryError(f"{FAULT_BUDGET} frames failed within {FAULT_WINDOW_S:g} s", hint=hint)
 
     def _show(self, result: FrameResult) -> None:
-        for decision in result.decisions:
-            log.info("%s", describe_decision(decision))
+        for event in result.events:
+            decision = event.decision
+            log.info("%s", describe_event(event))
             # Of a visitor who has left, this frame shows nothing.
             if self._settings.publish.snapshot and decision.captured_ns == result.frame.captured_ns:
                 self._outside.publisher.snapshot(
@@ -139,12 +150,8 @@ class Loop:
             self._outside.video.write(annotated(result.frame.image, self._marks(result)))
 
     def _marks(self, result: FrameResult) -> list[Mark]:
-        marks = []
-        for track in result.tracks:
-            text = self._outside.pipeline.label(track)
-            colour = UNDECIDED if text.startswith("...") else UNKNOWN if text == "unknown" else KNOWN
-            marks.append(Mark(track.box, text, colour))
-        return marks
+        pipeline = self._outside.pipeline
+        return [Mark(track.box, pipeline.label(track), COLOURS[pipeline.standing(track)]) for track in result.tracks]
 
     def _tick(self) -> None:
         self._outside.refresh()
@@ -172,14 +179,16 @@ class Loop:
         )
 
     def _end(self) -> None:
-        for decision in self._outside.pipeline.finish():
-            log.info("%s", describe_decision(decision))
+        for event in self._outside.pipeline.finish():
+            log.info("%s", describe_event(event))
         self._tell_health()
 
 
-def describe_decision(decision: Decision) -> str:
-    """For the log: who, how sure, and why."""
-    who = decision.identity.name if decision.identity is not None else "somebody"
+def describe_event(event: Event) -> str:
+    """For the log: who, whether the door may open, how sure, and why."""
+    decision, who = event.decision, "somebody"
+    if decision.identity is not None:
+        who = f"{decision.identity.name}, {'allowed' if event.verdict.allowed else 'refused: ' + event.verdict.reason}"
     return (
         f"{decision.event_type}: {who} (track {decision.track_id}, similarity {decision.similarity:.3f}, "
         f"margin {decision.margin:.3f}, {decision.frames} frames, quality {decision.quality:.2f})"

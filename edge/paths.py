@@ -24,3 +24,9 @@ def gallery_file(settings: Settings) -> Path:
 def outbox_file(settings: Settings) -> Path:
     """The configuration's outbox, else the one beside the gallery."""
     return settings.outbox.file or gallery_file(settings).parent / "outbox.sqlite"
+
+
+def journal_file(settings: Settings) -> Path:
+    """What is remembered of commands: beside the outbox, and of the same daemon."""
+    outbox = outbox_file(settings)
+    return outbox.with_name(f"{outbox.stem}-commands.sqlite")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 
 from edge.align import align, template_named
 from edge.bundle import Bundle, load_bundle
+from edge.bundle_store import BundleStore
 from edge.config.settings import Settings
 from edge.datatypes import Image, ReadFace
 from edge.detect import Pyramid, make_detector
@@ -26,10 +28,17 @@ class Models:
     embedder: Embedder
 
 
+def bundle_folder(settings: Settings) -> Path | None:
+    """`bundle`, else the active one of `bundles`; None for the package's own."""
+    if settings.bundle is not None or settings.bundles is None:
+        return settings.bundle
+    return BundleStore(settings.bundles).active()
+
+
 def load_models(settings: Settings) -> Models:
     """Load the configured bundle. BundleError or ModelError (exit code 4) when it cannot be used."""
     cv2.setNumThreads(settings.runtime.threads)
-    bundle = load_bundle(settings.bundle)
+    bundle = load_bundle(bundle_folder(settings))
     detector = make_detector(bundle, settings.detect)
     template = template_named(bundle.manifest.embedder.alignment_template)
     if template.points is not None and not detector.gives_landmarks:

@@ -29,6 +29,7 @@ Kind = Literal["event", "history", "presence", "status", "camera", "malformed", 
 MAX_PAYLOAD_BYTES = 65_536
 MAX_TEXT = 80
 _STYLES = {"recognized": "bold green", "unknown": "yellow", "spoof_suspected": "bold red"}
+_REFUSED_STYLE = "bold yellow"
 _KIND_STYLES = {"history": "dim", "malformed": "red", "connection": "magenta", "presence": "cyan"}
 _WORDS = {"presence": (b"ON", b"OFF"), "status": (b"online", b"offline"), "camera": (b"online", b"offline")}
 
@@ -107,7 +108,7 @@ def _event_line(kind: Kind, received: Received, device: str, at: float) -> Line:
         raise ValueError("unknown event_type")
     numbers = {name: _number(_field(data, name), name) for name in ("similarity", "margin", "age_ms")}
     text = (
-        f"{_who(data)}  similarity {numbers['similarity']:.2f}  margin {numbers['margin']:.2f}"
+        f"{_who(data)}  {_outcome(data)}similarity {numbers['similarity']:.2f}  margin {numbers['margin']:.2f}"
         f"  after {_duration(numbers['age_ms'])}"
     )
     place = f"{device}/{safe(_text(data, 'camera'))}"
@@ -121,6 +122,16 @@ def _who(data: dict[str, Any]) -> str:
     if not isinstance(identity, dict):
         raise TypeError("identity is no object")
     return safe(_text(identity, "name"))
+
+
+def _outcome(data: dict[str, Any]) -> str:
+    """Of somebody recognized; what else a box tells opens nothing anyway. Boxes of old do not say."""
+    if data["event_type"] != "recognized" or "allowed" not in data:
+        return ""
+    is_allowed = data["allowed"]
+    if not isinstance(is_allowed, bool):
+        raise TypeError("allowed is no boolean")
+    return "allowed  " if is_allowed else f"refused: {safe(_text(data, 'reason'))}  "
 
 
 def _field(data: dict[str, Any], name: str) -> object:
@@ -171,6 +182,8 @@ def render_rich(line: Line) -> Text:
 
     clock, place, label, text = _cells(line)
     style = _KIND_STYLES.get(line.kind) or _STYLES.get(line.label, "")
+    if style == _STYLES["recognized"] and line.data.get("allowed") is False:
+        style = _REFUSED_STYLE
     if line.text in ("offline", "online"):
         style = "red" if line.text == "offline" else "green"
     return Text.assemble((clock, "dim"), "  ", (place, "bold"), "  ", (label, style), "  ", text)

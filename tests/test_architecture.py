@@ -27,6 +27,8 @@ OPTIONAL = (
     "libcamera",
     "ai_edge_litert",
     "tflite_runtime",
+    "cryptography",
+    "prometheus_client",
 )
 """What a device need not have; nothing may import it before it is needed."""
 SLOW_TO_START = ("cv2", "numpy", "paho", "yaml")

@@ -18,6 +18,7 @@ from edge.errors import UsageError
 from edge.gallery import Index
 from edge.pipeline import thresholds_of
 from edge.quality import assess
+from edge.reader import bundle_folder
 
 MIN_SIGHTINGS = 3
 """So many frames must name somebody, as the pipeline wants as many to agree."""
@@ -33,7 +34,7 @@ class PlainLoop:
 
     def __init__(self, settings: Settings, bundle: Path | None) -> None:
         """UsageError for a bundle whose detector is no YuNet."""
-        loaded = load_bundle(bundle or settings.bundle)
+        loaded = load_bundle(bundle or bundle_folder(settings))
         spec = loaded.manifest.detector
         if spec.kind != "yunet":
             raise UsageError(f"the plain loop's detector is {spec.kind}", where=str(loaded.folder), expected="yunet")

@@ -5,7 +5,8 @@ are read by whoever asks. What every source does to a picture is in `geometry`.
 """
 
 from edge.backoff import Backoff, BackoffPlan
-from edge.capture.live import LiveOptions, LiveSource, OnState
+from edge.capture.ladder import LiveOptions
+from edge.capture.live import LiveSource, OnState
 from edge.capture.opening import Libraries, open_source
 from edge.capture.uri import SCHEMES, redact
 

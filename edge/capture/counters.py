@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-NAMES = ("frames", "dropped", "reopened", "stalled", "failed", "unreadable")
+NAMES = ("frames", "dropped", "reopened", "stalled", "failed", "frozen", "unreadable")
 """frames: given to the reader. dropped: taken by the source, but a newer one replaced it or it got too old.
 reopened: tries to open it after the first. stalled: times it fell silent. failed: times it broke or could not be opened.
-unreadable: pictures of a folder that were skipped. Frames left out for `rate_fps` are not counted."""
+frozen: times it was opened anew because its picture had not changed. unreadable: pictures of a folder that were skipped. Frames left out for `rate_fps` are not counted."""
 
 
 class Counters:

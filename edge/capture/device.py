@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,5 +31,15 @@ class Device(Protocol):
         """Release it. Called once."""
 
 
-Opener = Callable[[], Device]
-"""Opens a device; SourceError when it is not there. May take long, or never return."""
+OPEN_S = 5.0
+"""Seconds that opening may take, up to the first picture, when nobody says."""
+
+
+class Opener(Protocol):
+    """Opens a device."""
+
+    def __call__(self, limit_s: float = OPEN_S) -> Device:
+        """SourceError when it is not there.
+
+        Keeps `limit_s`, from here to the first picture, where its library can; may also take longer, or never return.
+        """

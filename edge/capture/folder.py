@@ -26,6 +26,7 @@ class FolderSource:
     """Every picture once, in natural order; each may have another size. What cannot be read is logged, counted, skipped."""
 
     is_live = False
+    progress = 0
 
     def __init__(self, path: Path, camera: Camera) -> None:
         """`path` is a folder, or a picture. SourceError for a folder without pictures."""

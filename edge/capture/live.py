@@ -10,41 +10,31 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import NoReturn
 
 from edge import timebase
-from edge.backoff import Backoff, BackoffPlan
+from edge.capture.content import Content, Picture
 from edge.capture.counters import Counters
 from edge.capture.device import Opener, Shot
 from edge.capture.geometry import Geometry, shape, turn
+from edge.capture.ladder import Ladder, LiveOptions
 from edge.capture.pace import Pace
 from edge.capture.uri import redact
 from edge.capture.worker import Worker
 from edge.config.settings import Camera
 from edge.datatypes import Frame
-from edge.errors import OstiaryError, SourceError
+from edge.errors import OstiaryError, SourceError, SourceStuckError
 
 OnState = Callable[[bool, str], None]
 """Called with (online, reason), once for each change, in the thread that calls `read()`."""
 _log = logging.getLogger(__name__)
 _NEARLY = 0.75
 _HINT = "`ostiary check` looks at the camera; it is tried again by itself."
-
-
-@dataclass(frozen=True, slots=True)
-class LiveOptions:
-    """Patience, in seconds. How long a frame may take is `camera.stall_s`."""
-
-    open_s: float = 15.0
-    """Opening takes longer than a frame: a network camera may send its first key frame late."""
-    wait_s: float | None = None
-    """After so long without a frame `read()` gives control back with SourceError; camera.stall_s when None."""
-    close_s: float = 0.2
-    """`close()` waits so long for the device to be released."""
-    backoff: BackoffPlan = BackoffPlan()
-    max_stuck: int = 3
-    """Threads given up that never returned; with so many the device is not tried again until one of them ends."""
+_STUCK_HINT = (
+    "Only a new process frees the camera; a service manager starts one by itself. "
+    "Where it comes back: power supply, cable and driver (`dmesg`)."
+)
+_BLACK = "the picture is black: lens cap, no light, or a dead sensor"
 
 
 class LiveSource:
@@ -71,16 +61,18 @@ class LiveSource:
         self._geometry = Geometry.of(camera)
         self._condition = threading.Condition()
         self._counters = Counters()
-        self._backoff = Backoff(self._options.backoff, rng)
+        self._ladder = Ladder(self._options, give_up_s=camera.give_up_s, rng=rng)
+        self._content = Content(frozen_s=camera.frozen_s, black_s=camera.black_s)
         self._mailbox: tuple[int, Shot] | None = None
         self._taken = 0
+        self._judged = -1
+        self._withheld = 0
+        self._last_s = _now_s()
         self._online: bool | None = None
         self._reason = "not opened yet"
         self._changes: deque[tuple[bool, str]] = deque()
         self._fatal: OstiaryError | None = None
         self._closed = False
-        self._retry_s = 0.0
-        self._stuck: list[Worker] = []
         self._worker: Worker | None = self._started()
 
     @property
@@ -88,6 +80,18 @@ class LiveSource:
         """See edge.capture.counters.NAMES."""
         with self._condition:
             return self._counters.snapshot()
+
+    @property
+    def picture(self) -> Picture:
+        """What the newest picture says about the camera."""
+        with self._condition:
+            return self._content.picture
+
+    @property
+    def progress(self) -> int:
+        """Grows as long as a source without frames is attended to: tries to open it that ended, frozen pictures withheld."""
+        with self._condition:
+            return self._ladder.steps + self._withheld
 
     def read(self) -> Frame | None:
         """The newest frame, waiting for one. None once closed. SourceError when there was none for `wait_s`: call again."""
@@ -137,15 +141,43 @@ class LiveSource:
                 self._raise_late()
 
     def _newest(self, *, take: bool) -> tuple[int, Shot] | None:
+        """With the lock: what is in the mailbox, unless it tells nothing new."""
         newest = self._mailbox
-        if newest is not None and timebase.now_ns() - newest[1].captured_ns > self._camera.stall_s * 1e9:
-            # Nobody asked for it in time; a late name is worse than none.
+        if newest is None:
+            return None
+        late = timebase.now_ns() - newest[1].captured_ns > self._camera.stall_s * 1e9
+        # Nobody asked for it in time, and a late name is worse than none; or it is the frozen one once more.
+        if late or not self._is_news(*newest):
             self._mailbox = None
             self._counters.add("dropped")
             return None
         if take:
             self._mailbox = None
         return newest
+
+    def _is_news(self, index: int, shot: Shot) -> bool:
+        if index == self._judged:
+            return True
+        self._judged = index
+        now_s = self._last_s = _now_s()
+        before = self._content.picture
+        picture = self._content.feed(shot.image, now_s)
+        if picture == "frozen":
+            self._withhold(now_s)
+            return False
+        self._change(online=True, reason="")
+        if picture != before and "black" in {picture, before}:
+            told = (logging.WARNING, _BLACK) if picture == "black" else (logging.INFO, "the picture has content again")
+            _log.log(told[0], "%s: %s", self._shown, told[1])
+        return True
+
+    def _withhold(self, now_s: float) -> None:
+        self._withheld += 1
+        if self._online:
+            self._change(online=False, reason=f"the picture has not changed for {self._content.same_s(now_s):.1f} s")
+        if self._worker is not None and self._content.wants_reopening(now_s):
+            self._counters.add("frozen")
+            self._leave(self._worker, now_s)
 
     def _frame(self, index: int, shot: Shot) -> Frame:
         with self._condition:
@@ -162,6 +194,7 @@ class LiveSource:
             condition=self._condition,
             pace=Pace(self._camera.rate_fps),
             clock=_now_s,
+            open_limit_s=self._ladder.open_limit_s,
         )
 
     def _deliver(self, shot: Shot) -> None:
@@ -170,10 +203,10 @@ class LiveSource:
             self._counters.add("dropped")
         self._mailbox = self._taken, shot
         self._taken += 1
-        self._change(online=True, reason="")
 
     def _supervise(self, now_s: float) -> None:
         """With the lock: start, give up or replace the worker, as the moment asks."""
+        self._check_hope(now_s)
         worker = self._worker
         if worker is None:
             self._restart(now_s)
@@ -182,12 +215,22 @@ class LiveSource:
         elif now_s >= self._limit_s(worker):
             silent = "opening took" if worker.opened_s is None else "no frame for"
             self._counters.add("stalled")
-            worker.unwanted = True
-            self._stuck.append(worker)
             self._change(online=False, reason=f"{silent} {now_s - worker.since_s:.1f} s")
-            self._replace(worker, now_s)
+            self._leave(worker, now_s)
         elif worker.error is not None:
             self._note_failure(worker)
+
+    def _check_hope(self, now_s: float) -> None:
+        stuck_s = self._ladder.stuck_s(now_s, self._last_s)
+        if stuck_s is not None and self._fatal is None:
+            problem = f"a call to the camera has not come back for {stuck_s:.0f} s, and no frame came meanwhile"
+            self._fatal = SourceStuckError(problem, where=self._shown, hint=_STUCK_HINT)
+
+    def _leave(self, worker: Worker, now_s: float) -> None:
+        """Let its thread end when it can, and go on without it."""
+        worker.unwanted = True
+        self._ladder.leave(worker, now_s)
+        self._replace(worker, now_s)
 
     def _note_failure(self, worker: Worker) -> None:
         error = worker.error
@@ -202,27 +245,26 @@ class LiveSource:
             silent = worker.opened_s is not None and worker.silent_s > _NEARLY * self._camera.stall_s
             self._counters.add("stalled" if silent else "failed")
             self._note_failure(worker)
-        if worker.opened_s is not None:
-            self._backoff.settle(worker.since_s - worker.opened_s)
-        self._retry_s = now_s + self._backoff.next_s()
+        if worker.first_s is not None:
+            self._ladder.opened(worker.first_s - worker.started_s)
+        self._ladder.ended(now_s, up_s=None if worker.opened_s is None else worker.since_s - worker.opened_s)
+        self._content.interrupted()
         self._worker = None
 
     def _restart(self, now_s: float) -> None:
-        self._stuck = [worker for worker in self._stuck if not worker.ended]
-        if now_s >= self._retry_s and len(self._stuck) < self._options.max_stuck and self._fatal is None:
+        if self._fatal is None and self._ladder.may_try(now_s):
             self._counters.add("reopened")
             self._worker = self._started()
 
     def _limit_s(self, worker: Worker) -> float:
         """When the worker counts as stalled."""
-        return worker.since_s + (self._options.open_s if worker.opened_s is None else self._camera.stall_s)
+        if worker.first_s is None:
+            return worker.started_s + max(worker.open_limit_s, self._camera.stall_s)
+        return worker.since_s + self._camera.stall_s
 
     def _next_check_s(self) -> float:
-        if self._worker is not None:
-            return self._limit_s(self._worker)
-        # A stuck thread that ends wakes us by its notification.
-        full = len(self._stuck) >= self._options.max_stuck
-        return _now_s() + 1.0 if full else self._retry_s
+        # A thread that ends wakes us by its notification.
+        return self._ladder.next_try_s if self._worker is None else self._limit_s(self._worker)
 
     def _change(self, *, online: bool, reason: str) -> None:
         if not online:

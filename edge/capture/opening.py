@@ -10,7 +10,8 @@ import cv2
 
 from edge.capture.device import Opener
 from edge.capture.folder import FolderSource
-from edge.capture.live import LiveOptions, LiveSource, OnState
+from edge.capture.ladder import LiveOptions
+from edge.capture.live import LiveSource, OnState
 from edge.capture.opencv import CaptureFactory, StreamOpener, V4l2Opener
 from edge.capture.picamera import PicameraOpener
 from edge.capture.uri import Address, parse_uri
@@ -59,27 +60,19 @@ def open_source(
     if address.kind == "path":
         return _from_path(Path(address.target), camera, libraries or Libraries())
     options = options or LiveOptions()
-    opener = _opener(address, camera, options, small_px, libraries or Libraries())
+    opener = _opener(address, camera, small_px, libraries or Libraries())
     source = LiveSource(opener, camera, shown=address.shown, on_state=on_state, options=options)
     if first_frame_s is not None:
         source.require_first(first_frame_s)
     return source
 
 
-def _opener(
-    address: Address, camera: Camera, options: LiveOptions, small_px: int | None, libraries: Libraries
-) -> Opener:
+def _opener(address: Address, camera: Camera, small_px: int | None, libraries: Libraries) -> Opener:
     if address.kind == "picamera2":
         return PicameraOpener(int(address.target), camera, small_px=small_px, library=libraries.picamera2)
     if address.kind == "v4l2":
         return V4l2Opener(address.target, camera, factory=libraries.capture)
-    return StreamOpener(
-        address.target,
-        address.shown,
-        open_s=options.open_s,
-        stall_s=camera.stall_s,
-        factory=libraries.capture,
-    )
+    return StreamOpener(address.target, address.shown, stall_s=camera.stall_s, factory=libraries.capture)
 
 
 def _from_path(path: Path, camera: Camera, libraries: Libraries) -> VideoSource | FolderSource:

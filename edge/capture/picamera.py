@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import cv2
 
 from edge import timebase
-from edge.capture.device import Shot
+from edge.capture.device import OPEN_S, Shot
 from edge.config.settings import Camera
 from edge.datatypes import Image
 from edge.errors import MissingDependencyError, SourceError
@@ -25,6 +26,8 @@ _LEAST_SENSOR_FPS = 5.0
 """Below this the rate is kept by leaving frames out: the sensor itself would expose for too long."""
 _OLDEST_NS = 2_000_000_000
 """An exposure said to be older than this, or in the future, was stamped by another clock."""
+_SHARE = 0.9
+"""We stop waiting for a request this much earlier than the reader would, so that the camera is closed, not abandoned."""
 _HINT = "`rpicam-hello --list-cameras` (libcamera-hello on older systems) shows what the board sees; only one program may use a camera."
 
 
@@ -41,8 +44,9 @@ class PicameraOpener:
         self._small_px = small_px
         self._library = _import() if library is None else library
 
-    def __call__(self) -> PicameraDevice:
+    def __call__(self, limit_s: float = OPEN_S) -> PicameraDevice:
         """SourceError when the camera is absent, used by another program, or refuses the configuration."""
+        first_until_s = time.monotonic() + limit_s * _SHARE
         where = f"picamera2:{self._number}"
         camera: Any = None
         try:
@@ -55,7 +59,10 @@ class PicameraOpener:
                     camera.close()
             problem = f"cannot be opened ({type(error).__name__}: {error})"
             raise SourceError(problem, where=where, expected="a free camera", hint=_HINT) from error
-        return PicameraDevice(camera, where, has_small="lores" in self._wishes())
+        return PicameraDevice(
+            camera, where, has_small="lores" in self._wishes(),
+            read_s=self._camera.stall_s * _SHARE, first_until_s=first_until_s,
+        )  # fmt: skip
 
     def _wishes(self) -> dict[str, Any]:
         """Arguments of Picamera2.create_video_configuration."""
@@ -75,7 +82,10 @@ class PicameraOpener:
 class PicameraDevice:
     """A started Picamera2 as a live Device."""
 
-    def __init__(self, camera: Any, where: str, *, has_small: bool) -> None:
+    def __init__(self, camera: Any, where: str, *, has_small: bool, read_s: float, first_until_s: float) -> None:
+        """`read_s` limits the wait for a frame; the first one may come until the moment `first_until_s` (monotonic)."""
+        self._read_s = read_s
+        self._first_until_s = first_until_s
         self._camera = camera
         self._where = where
         self._small_size: tuple[int, int] | None = (
@@ -84,9 +94,22 @@ class PicameraDevice:
         self._request: Any = None
 
     def advance(self) -> None:
-        """Wait, without limit, for the next request of the camera."""
+        """Wait for the next request of the camera, within a limit that the library itself does not know."""
         self._drop()
-        self._request = self._camera.capture_request()
+        limit_s = max(self._read_s, self._first_until_s - time.monotonic())
+        self._first_until_s = 0.0
+        came = threading.Event()
+        job = self._camera.capture_request(wait=False, signal_function=lambda _: came.set())
+        if not came.wait(limit_s):
+            self._cancel()
+            raise SourceError(f"no frame for {limit_s:.1f} s", where=self._where)
+        self._request = job.get_result()
+
+    def _cancel(self) -> None:
+        """Before 0.3.25 the library cannot: closing waits behind the request then, and is left behind if it never comes."""
+        cancel = getattr(self._camera, "cancel_all_and_flush", None)
+        if cancel is not None:
+            cancel()
 
     def picture(self) -> Shot:
         """Copy its pictures, and give its buffers back to the camera at once."""

@@ -13,7 +13,7 @@ from edge.errors import UsageError
 
 SCHEMES = (
     "picamera2: or picamera2:1 (Raspberry Pi camera)",
-    "v4l2:/dev/video0, v4l2:0 or 0 (USB camera)",
+    "v4l2:/dev/video0, v4l2:0, 0, or v4l2:/dev/v4l/by-id/NAME (USB camera)",
     "rtsp://, rtsps:// (network camera)",
     "http://, https:// (Motion JPEG or another stream)",
     "a video file, a folder of pictures or one picture (a path, or file:)",
@@ -50,7 +50,7 @@ def parse_uri(uri: str) -> Address:
     shown = redact(text)
     if re.fullmatch(r"[0-9]{1,3}", text):
         return Address("v4l2", f"/dev/video{int(text)}", f"v4l2:/dev/video{int(text)}")
-    if text.startswith("/dev/video"):
+    if text.startswith(("/dev/video", "/dev/v4l/")):
         return Address("v4l2", text, f"v4l2:{text}")
     match = _SCHEME.fullmatch(text)
     if match is None or Path(text).exists():

@@ -32,6 +32,7 @@ class VideoSource:
     """Frames of a file, held one at a time. `read()` in one thread; `close()` from any."""
 
     is_live = False
+    progress = 0
 
     def __init__(
         self,

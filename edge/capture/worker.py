@@ -25,6 +25,7 @@ class Worker:
         condition: threading.Condition,
         pace: Pace,
         clock: Callable[[], float],
+        open_limit_s: float,
     ) -> None:
         """`deliver` is called with the condition held. `clock` gives monotonic seconds."""
         self._opener = opener
@@ -32,9 +33,12 @@ class Worker:
         self._condition = condition
         self._pace = pace
         self._clock = clock
-        self.since_s = clock()
-        """When it last got anywhere."""
+        self.open_limit_s = open_limit_s
+        self.started_s = self.since_s = clock()
+        """When it began, and when it last got anywhere."""
         self.opened_s: float | None = None
+        self.first_s: float | None = None
+        """When its first picture came."""
         self.silent_s = 0.0
         """How long it had got nowhere when it failed."""
         self.error: Exception | None = None
@@ -51,7 +55,7 @@ class Worker:
     def _run(self) -> None:
         device: Device | None = None
         try:
-            device = self._opener()
+            device = self._opener(self.open_limit_s)
             self._progress(opened=True)
             while not self.unwanted:
                 device.advance()
@@ -74,6 +78,8 @@ class Worker:
             self.since_s = self._clock()
             if opened:
                 self.opened_s = self.since_s
+            elif self.first_s is None:
+                self.first_s = self.since_s
                 # So that a reader waits for the stall limit from here, not for what is left of the opening limit.
                 self._condition.notify_all()
 

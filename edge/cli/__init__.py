@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except OstiaryError as error:
-        print(f"ostiary: {error}", file=sys.stderr)
+        _complain_of(error)
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -47,8 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         # A full disk, a folder that may not be entered: whatever no module has a better sentence for.
         where = f"{error.filename}: " if error.filename is not None else ""
-        print(f"ostiary: {where}{error.strerror or error}", file=sys.stderr)
+        _complain_of(f"{where}{error.strerror or error}")
         return EXIT_OTHER
+
+
+def _complain_of(error: object) -> None:
+    from edge.cli.logs import complain_of
+
+    complain_of(error)
 
 
 def _prepare_output() -> None:

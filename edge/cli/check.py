@@ -11,15 +11,17 @@ from dataclasses import dataclass
 
 from edge.bundle import load_bundle
 from edge.capture import open_source
+from edge.cli.check_files import files_of, secrets_of
 from edge.cli.common import plural, print_json, settings_of
+from edge.commands.opening import keys_of
 from edge.config import Settings, find_config
 from edge.errors import EXIT_OK, EXIT_UNAVAILABLE, OstiaryError
-from edge.gallery import open_gallery
+from edge.gallery import gallery_of
 from edge.interpreter import installed_runtimes
 from edge.manifest import OperatingPoint
 from edge.paths import gallery_file
 from edge.publish import probe_broker
-from edge.reader import load_models
+from edge.reader import bundle_folder, load_models
 from edge.timebase import clock_synced
 
 FIRST_FRAME_S = 10.0
@@ -61,6 +63,8 @@ def findings(args: argparse.Namespace) -> Iterator[Finding]:
     yield Finding("runtimes", _runtimes(), is_warning=not installed_runtimes())
     for what, look in _LOOKS:
         yield _looked(what, look, settings)
+    yield _of_files("secrets", secrets_of(settings))
+    yield _of_files("files", files_of(settings, args.config or find_config()))
     yield _clock()
 
 
@@ -97,15 +101,17 @@ def described(point: OperatingPoint) -> str:
 
 
 def _gallery(settings: Settings) -> str:
-    spec = load_bundle(settings.bundle).manifest.embedder
+    manifest = load_bundle(bundle_folder(settings)).manifest
     path = gallery_file(settings)
     if not path.exists():
         return f"{path}: none yet; nobody is enrolled (ostiary enroll --name NAME PICTURE...)"
-    with open_gallery(path, embedder_id=spec.embedder_id, embedding_length=spec.embedding_length) as gallery:
+    with gallery_of(settings, manifest, create=False) as gallery:
         records = gallery.list_identities()
         index = gallery.load_index()
+    sealer = gallery.columns.sealer
+    sealed = "not encrypted" if sealer is None else f"encrypted with key {sealer.key_ids[0]}"
     damaged = f", {plural(index.refused_rows, 'damaged embedding')} left out" if index.refused_rows else ""
-    return f"{path}: {plural(len(records), 'identity', 'identities')}, {plural(len(index), 'embedding')}{damaged}"
+    return f"{path}: {plural(len(records), 'identity', 'identities')}, {plural(len(index), 'embedding')}{damaged}; {sealed}"
 
 
 def _camera(settings: Settings) -> str:
@@ -128,6 +134,19 @@ def _broker(settings: Settings) -> str:
     return f"{settings.mqtt.host}: connected with MQTT {settings.mqtt.protocol}"
 
 
+def _commands(settings: Settings) -> str:
+    if not (settings.mqtt.enabled and settings.commands.enabled):
+        return "none are taken"
+    keys = keys_of(settings)
+    unsigned = ", ".join(settings.commands.unsigned) or "nothing"
+    return f"{plural(len(keys), 'key')} may sign; without a signature: {unsigned}"
+
+
+def _of_files(what: str, found: tuple[str, list[str]]) -> Finding:
+    says, wrong = found
+    return Finding(what, "\n".join(wrong) or says, is_warning=bool(wrong))
+
+
 def _clock() -> Finding:
     if clock_synced():
         return Finding("clock", "kept right by a time service")
@@ -140,6 +159,7 @@ _LOOKS: tuple[tuple[str, Callable[[Settings], str]], ...] = (
     ("gallery", _gallery),
     ("camera", _camera),
     ("broker", _broker),
+    ("commands", _commands),
 )
 
 _SHOWN = {EXIT_OK: "ok", EXIT_UNAVAILABLE: "away"}

@@ -57,13 +57,13 @@ def _enrol(args: argparse.Namespace, settings: Settings) -> None:
 
 def _judge(lines: list[view.Line]) -> int:
     """What a clip of one enrolled and one unknown visitor must come to."""
-    events = [(line.data["event_type"], line.data["identity"]) for line in lines if line.kind == "event"]
-    names = [identity["name"] for kind, identity in events if kind == "recognized"]
-    strangers = sum(kind == "unknown" for kind, _ in events)
+    events = [line.data for line in lines if line.kind == "event"]
+    names = [event["identity"]["name"] for event in events if event["allowed"]]
+    strangers = sum(event["event_type"] == "unknown" for event in events)
     if names == [HOPPER.name] and strangers == 1:
-        print(f"as it should be: {HOPPER.name} was recognized once, and the other visitor was unknown")
+        print(f"as it should be: {HOPPER.name} was recognized once and let in, and the other visitor was unknown")
         return EXIT_OK
-    print(f"not as it should be: recognized {names or 'nobody'}, unknown {strangers}; expected one of each")
+    print(f"not as it should be: let in {names or 'nobody'}, unknown {strangers}; expected one of each")
     return EXIT_OTHER
 
 

@@ -11,14 +11,13 @@ from typing import Any
 
 from edge.capture import open_source
 from edge.cli.common import complain, pictures_of, plural, print_json, progress, settings_of, shown
+from edge.cli.gallery import check_limits, set_limits
 from edge.config.settings import Settings
 from edge.datatypes import Frame, Quality
 from edge.enrol import EnrolmentResult, Picture, enrol_pictures
 from edge.errors import EXIT_OK, EXIT_OTHER, UsageError
-from edge.gallery import Gallery, IdentityRecord, open_gallery, parse_moment
-from edge.gallery.records import check_validity
+from edge.gallery import gallery_of
 from edge.interfaces import FrameSource
-from edge.paths import gallery_file
 from edge.pictures import read_picture
 from edge.pipeline import thresholds_of
 from edge.reader import PictureReader, load_models
@@ -26,9 +25,6 @@ from edge.reader import PictureReader, load_models
 CAMERA_TIMEOUT_S = 10.0
 CAMERA_PAUSE_S = 0.7
 """Between two pictures of a camera, so that they differ."""
-
-Moments = tuple[float | None, float | None]
-"""valid_from and valid_until in Unix seconds."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,48 +38,24 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             "no pictures" if not args.paths else "pictures and a camera", expected="pictures, or --camera URI"
         )
-    moments = (_moment(args.valid_from), _moment(args.valid_until))
     paths = pictures_of(args.paths) if args.paths else []
     settings = settings_of(args)
     models = load_models(settings)
     threshold = thresholds_of(models.bundle, settings.decide.operating_point).recognized
-    spec = models.bundle.manifest.embedder
-    path = gallery_file(settings)
-    with open_gallery(path, embedder_id=spec.embedder_id, embedding_length=spec.embedding_length) as gallery:
+    with gallery_of(settings, models.bundle.manifest) as gallery:
         known = gallery.get(who) if args.id else gallery.find(who)
-        limits = _limits(moments, known)
+        check_limits(known, args)
         pictures = _camera_pictures(settings, args) if args.camera else _file_pictures(paths)
         result = enrol_pictures(
-            gallery, who, pictures, PictureReader(models), settings.enrol, threshold=threshold, note=args.note or None
-        )
-        result = _limited(gallery, result, limits)
+            gallery, who, pictures, PictureReader(models), settings.enrol, threshold=threshold, note=args.note or None,
+            consent=args.consent, and_then=lambda record: set_limits(gallery, record, args),
+        )  # fmt: skip
         revision = gallery.revision
     if args.json:
         _tell_json(result)
     else:
-        _tell(result, path, revision=revision)
+        _tell(result, gallery.path, revision=revision)
     return EXIT_OK if result.identity is not None else EXIT_OTHER
-
-
-def _moment(text: str | None) -> float | None:
-    return parse_moment(text) if text else None
-
-
-def _limits(moments: Moments, known: IdentityRecord | None) -> Moments | None:
-    """Limits in time after this command, checked before anything is written; None when none was named."""
-    if moments == (None, None):
-        return None
-    old: Moments = (None, None) if known is None else (known.valid_from, known.valid_until)
-    limits = (old[0] if moments[0] is None else moments[0], old[1] if moments[1] is None else moments[1])
-    check_validity(*limits)
-    return limits
-
-
-def _limited(gallery: Gallery, result: EnrolmentResult, limits: Moments | None) -> EnrolmentResult:
-    if result.identity is None or limits is None:
-        return result
-    gallery.set_validity(result.identity.id, valid_from=limits[0], valid_until=limits[1])
-    return dataclasses.replace(result, identity=gallery.get(result.identity.id))
 
 
 def _file_pictures(paths: list[Path]) -> Iterator[Picture]:

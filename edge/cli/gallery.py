@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime as dt
-import sys
 from typing import Any
 
 from edge.bundle import load_bundle
@@ -15,47 +13,48 @@ from edge.gallery import (
     Gallery,
     IdentityRecord,
     export_gallery,
+    gallery_of,
     import_gallery,
-    open_any_gallery,
-    open_gallery,
     parse_moment,
 )
-from edge.gallery.records import check_validity
+from edge.gallery.person import moment, person_json
+from edge.gallery.records import check_validity, clean_schedule, clean_slugs
 from edge.paths import gallery_file
+from edge.reader import bundle_folder
 
-_NONE_YET = "no gallery yet: nobody is enrolled"
-_FIRST = "ostiary enroll --name NAME PICTURE... makes one; --gallery FILE names another."
+NONE_YET = "no gallery yet: nobody is enrolled"
+FIRST = "ostiary enroll --name NAME PICTURE... makes one; --gallery FILE names another."
+_SETTABLE = ("name", "note", "consent", "enabled", "valid_from", "valid_until", "groups", "zones", "schedule")
 
 
 def opened(args: argparse.Namespace) -> Gallery:
     """The gallery of the settings, of whatever embedder it is. UsageError where there is none."""
-    path = gallery_file(settings_of(args))
+    settings = settings_of(args)
+    path = gallery_file(settings)
     if not path.exists():
-        raise UsageError(_NONE_YET, where=str(path), hint=_FIRST)
-    return open_any_gallery(path)
+        raise UsageError(NONE_YET, where=str(path), hint=FIRST)
+    return gallery_of(settings)
 
 
 def opened_or_made(args: argparse.Namespace) -> Gallery:
     """The same, but an empty one is made for the configured bundle where there is none."""
     settings = settings_of(args)
-    path = gallery_file(settings)
-    if path.exists():
-        return open_any_gallery(path)
-    spec = load_bundle(settings.bundle).manifest.embedder
-    return open_gallery(path, embedder_id=spec.embedder_id, embedding_length=spec.embedding_length)
+    if gallery_file(settings).exists():
+        return gallery_of(settings)
+    return gallery_of(settings, load_bundle(bundle_folder(settings)).manifest)
 
 
 def run_list(args: argparse.Namespace) -> int:
     """A line each."""
     path = gallery_file(settings_of(args))
     if not path.exists():
-        complain(f"{path}: {_NONE_YET}\n  {_FIRST}")
+        complain(f"{path}: {NONE_YET}\n  {FIRST}")
         return 0
     with opened(args) as gallery:
         records = gallery.list_identities()
         if args.json:
             for record in records:
-                print_json(record_json(record))
+                print_json(person_json(record))
             return 0
         print(f"{gallery.path}: {plural(len(records), 'identity', 'identities')}, embedder {gallery.embedder_id}")
     width = max((len(record.name) for record in records), default=0)
@@ -70,13 +69,15 @@ def run_show(args: argparse.Namespace) -> int:
         record = gallery.get(args.who)
         faces = gallery.faces(record.id)
     if args.json:
-        print_json({**record_json(record), "sources": [_source_json(face) for face in faces]})
+        print_json({**person_json(record), "sources": [_source_json(face) for face in faces]})
         return 0
     span = [word for word in (_since(record.valid_from), _until(record.valid_until)) if word]
     print(f"{record.name}\n  id       {record.id}\n  enabled  {'yes' if record.enabled else 'no'}")
     print(f"  valid    {' '.join(span) or 'always'}")
-    print(f"  enrolled {_moment(record.created_at)}, changed {_moment(record.updated_at)}")
-    print(f"  note     {shown(record.note) or '-'}")
+    print(f"  enrolled {moment(record.created_at)}, changed {moment(record.updated_at)}")
+    print(f"  groups   {', '.join(record.groups) or '-'}\n  zones    {', '.join(record.zones) or 'all'}")
+    print(f"  schedule {record.schedule or 'always'}")
+    print(f"  note     {shown(record.note) or '-'}\n  consent  {shown(record.consent) or '-'}")
     for face in faces:
         kept = "" if face.face_png is None else ", face kept"
         print(f"  from     {shown(face.source) or '?'} (quality {face.quality:.2f}{kept})")
@@ -88,45 +89,51 @@ def _source_json(face: EnrolledFace) -> dict[str, Any]:
 
 
 def run_set(args: argparse.Namespace) -> int:
-    """Change what was given."""
-    if {args.name, args.note, args.enabled, args.valid_from, args.valid_until} == {None}:
+    """Change what was given, all of it or nothing."""
+    given = {name for name in _SETTABLE if getattr(args, name) is not None}
+    if not given:
         raise UsageError(
-            "nothing to change", expected="--name, --note, --enable, --disable, --valid-from, --valid-until"
+            "nothing to change",
+            expected="--name, --note, --consent, --enable, --disable, --valid-from, --valid-until, --groups, --zones, --schedule",
         )
     with opened(args) as gallery:
-        record = gallery.get(args.who)
-        valid_from = _changed(args.valid_from, record.valid_from)
-        valid_until = _changed(args.valid_until, record.valid_until)
-        # All that may be refused comes first: half a change is worse than none.
-        check_validity(valid_from, valid_until)
-        if args.name is not None:
-            gallery.rename(record.id, args.name)
-        if (valid_from, valid_until) != (record.valid_from, record.valid_until):
-            gallery.set_validity(record.id, valid_from=valid_from, valid_until=valid_until)
-        if args.note is not None:
-            gallery.set_note(record.id, args.note)
-        if args.enabled is not None:
-            gallery.set_enabled(record.id, enabled=args.enabled)
+        with gallery.change():
+            record = gallery.get(args.who)
+            if args.name is not None:
+                gallery.rename(record.id, args.name)
+            if args.note is not None:
+                gallery.set_note(record.id, args.note)
+            if args.consent is not None:
+                gallery.set_consent(record.id, args.consent)
+            set_limits(gallery, record, args)
+            if args.enabled is not None:
+                gallery.set_enabled(record.id, enabled=args.enabled)
         return _tell_record(gallery.get(record.id), as_json=args.json)
 
 
-def run_remove(args: argparse.Namespace) -> int:
-    """Erase, after a question where a person is asking."""
-    with opened(args) as gallery:
-        record = gallery.get(args.who)
-        if not args.yes and not _confirmed(record):
-            print("nothing was removed")
-            return 0
-        erased = gallery.remove(record.id)
-    if args.json:
-        row = {"id": erased.identity.id, "name": erased.identity.name, "embeddings": erased.embeddings}
-        print_json({**row, "faces": erased.faces, "scrubbed": erased.is_scrubbed})
-        return 0
-    kept = plural(erased.faces, "kept face")
-    print(f"erased {erased.identity.name} ({erased.identity.id}): {plural(erased.embeddings, 'embedding')}, {kept}")
-    if not erased.is_scrubbed:
-        print("the daemon was reading meanwhile; freed pages are overwritten with zeros, and the file shrinks later")
-    return 0
+def set_limits(gallery: Gallery, record: IdentityRecord, args: argparse.Namespace) -> None:
+    """Where and when somebody may enter, as far as options say."""
+    valid_from, valid_until = check_limits(record, args)
+    if (args.valid_from, args.valid_until) != (None, None):
+        gallery.set_validity(record.id, valid_from=valid_from, valid_until=valid_until)
+    groups, zones = _names(args.groups), _names(args.zones)
+    if (groups, zones, args.schedule) != (None, None, None):
+        gallery.set_access(record.id, groups=groups, zones=zones, schedule=args.schedule)
+
+
+def check_limits(known: IdentityRecord | None, args: argparse.Namespace) -> tuple[float | None, float | None]:
+    """valid_from and valid_until as they will be (Unix seconds); UsageError for any limit that cannot be meant."""
+    valid_from = _changed(args.valid_from, None if known is None else known.valid_from)
+    valid_until = _changed(args.valid_until, None if known is None else known.valid_until)
+    check_validity(valid_from, valid_until)
+    clean_slugs(_names(args.groups) or (), "group")
+    clean_slugs(_names(args.zones) or (), "zone")
+    clean_schedule(args.schedule or "")
+    return valid_from, valid_until
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def run_export(args: argparse.Namespace) -> int:
@@ -154,19 +161,9 @@ def run_import(args: argparse.Namespace) -> int:
     return 0
 
 
-def record_json(record: IdentityRecord) -> dict[str, Any]:
-    """One identity for programs; moments as RFC 3339 or null."""
-    return {
-        "id": record.id, "name": record.name, "note": record.note, "enabled": record.enabled,
-        "valid_from": _moment(record.valid_from), "valid_until": _moment(record.valid_until),
-        "created_at": _moment(record.created_at), "updated_at": _moment(record.updated_at),
-        "embeddings": record.embeddings, "faces": record.faces,
-    }  # fmt: skip
-
-
 def _tell_record(record: IdentityRecord, *, as_json: bool) -> int:
     if as_json:
-        print_json(record_json(record))
+        print_json(person_json(record))
     else:
         print(f"{record.name} ({record.id}): {plural(record.embeddings, 'embedding')}{_limits(record)}")
     return 0
@@ -174,32 +171,23 @@ def _tell_record(record: IdentityRecord, *, as_json: bool) -> int:
 
 def _limits(record: IdentityRecord) -> str:
     words = ["" if record.enabled else "disabled", _since(record.valid_from), _until(record.valid_until)]
+    words += [
+        f"{what} {' '.join(names)}" for what, names in (("groups", record.groups), ("zones", record.zones)) if names
+    ]
+    words.append(record.schedule)
     said = ", ".join(word for word in words if word)
     return f"  ({said})" if said else ""
 
 
-def _since(moment: float | None) -> str:
-    return "" if moment is None else f"from {_moment(moment)}"
+def _since(unix_s: float | None) -> str:
+    return "" if unix_s is None else f"from {moment(unix_s)}"
 
 
-def _until(moment: float | None) -> str:
-    return "" if moment is None else f"until {_moment(moment)}"
-
-
-def _moment(unix_s: float | None) -> str | None:
-    return None if unix_s is None else dt.datetime.fromtimestamp(unix_s, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _until(unix_s: float | None) -> str:
+    return "" if unix_s is None else f"until {moment(unix_s)}"
 
 
 def _changed(text: str | None, old: float | None) -> float | None:
     if text is None:
         return old
     return parse_moment(text) if text.strip() else None
-
-
-def _confirmed(record: IdentityRecord) -> bool:
-    if not sys.stdin.isatty():
-        raise UsageError("nobody can be asked here", hint=f"Add --yes to erase {record.name} without a question.")
-    return input(f"Erase {record.name} and {plural(record.embeddings, 'embedding')}? [y/N] ").strip().lower() in {
-        "y",
-        "yes",
-    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,24 @@ from edge.cli.common import (
 from edge.config.settings import Settings
 from edge.datatypes import Image, Match, ReadFace
 from edge.errors import EXIT_OK, EXIT_OTHER, OstiaryError, PictureError, UsageError
-from edge.gallery import Index, open_gallery
+from edge.gallery import Index, gallery_of
 from edge.paths import gallery_file
 from edge.pictures import read_picture
 from edge.pipeline import thresholds_of
+from edge.policy.verdict import validity_at
 from edge.reader import Models, PictureReader, load_models
+from edge.timebase import wall_clock
 
-Answer = tuple[ReadFace, Match, bool]
-"""A face, its nearest identity, and whether that may be called a match."""
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A face, its nearest identity, and whether that may be called a match."""
+
+    reading: ReadFace
+    match: Match
+    is_match: bool
+    validity: str | None
+    """`valid`, `not_yet_valid` or `expired` at present, of a match; a door refuses the latter two."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,22 +79,24 @@ class Identifier:
             # Looking at pictures makes no files.
             self._index = Index([], np.empty(0, np.int64), np.empty((0, spec.embedding_length), np.float32))
             return
-        with open_gallery(path, embedder_id=spec.embedder_id, embedding_length=spec.embedding_length) as gallery:
+        with gallery_of(settings, models.bundle.manifest, create=False) as gallery:
             self._index = gallery.load_index()
 
     def answers(self, image: Image) -> list[Answer]:
-        """Faces, largest first, each with its nearest identity and whether that may be called a match."""
-        rows = []
-        for reading in self._reader.faces(image):
-            match = self._index.search(reading.embedding.vector)
-            passes = match.identity is not None and match.similarity >= self._threshold and match.margin >= self._margin
-            rows.append((reading, match, passes))
-        return rows
+        """Of every face, largest first."""
+        return [self._answer(reading) for reading in self._reader.faces(image)]
+
+    def _answer(self, reading: ReadFace) -> Answer:
+        match = self._index.search(reading.embedding.vector)
+        is_match = match.identity is not None and match.similarity >= self._threshold and match.margin >= self._margin
+        access = self._index.access(match.identity.id) if is_match and match.identity is not None else None
+        return Answer(reading, match, is_match, None if access is None else validity_at(access, wall_clock()))
 
 
-def face_json(reading: ReadFace, match: Match, *, is_match: bool) -> dict[str, Any]:
+def face_json(answer: Answer) -> dict[str, Any]:
     """One face as `identify --json` prints it."""
-    detection, identity = reading.detection, match.identity if is_match else None
+    reading, match = answer.reading, answer.match
+    detection, identity = reading.detection, match.identity if answer.is_match else None
     points = detection.landmarks
     return {
         "box": [round(float(value), 1) for value in detection.box],
@@ -92,28 +105,33 @@ def face_json(reading: ReadFace, match: Match, *, is_match: bool) -> dict[str, A
         "identity": None if identity is None else {"id": identity.id, "name": identity.name},
         "similarity": None if match.identity is None else round(match.similarity, 4),
         "margin": None if match.identity is None else round(match.margin, 4),
+        "validity": answer.validity,
         "quality": round(reading.quality.score, 3),
     }
 
 
 def _tell(path: Path, image: Image, answers: list[Answer], *, as_json: bool) -> None:
     if as_json:
-        faces = [face_json(reading, match, is_match=passes) for reading, match, passes in answers]
+        faces = [face_json(answer) for answer in answers]
         print_json({"path": str(path), "width": image.shape[1], "height": image.shape[0], "faces": faces})
         return
     print(f"{shown(str(path))}: {plural(len(answers), 'face')}")
-    for reading, match, passes in answers:
-        print(f"  {_sentence(reading, match, passes=passes)}")
+    for answer in answers:
+        print(f"  {_sentence(answer)}")
 
 
-def _sentence(reading: ReadFace, match: Match, *, passes: bool) -> str:
+_REFUSALS = {"expired": "; expired: a door refuses", "not_yet_valid": "; not yet valid: a door refuses"}
+
+
+def _sentence(answer: Answer) -> str:
+    reading, match = answer.reading, answer.match
     box = reading.detection.box
     where = f"{box.width:.0f}x{box.height:.0f} px at ({box.x1:.0f}, {box.y1:.0f}), quality {reading.quality.score:.2f}"
     if match.identity is None:
         return f"unknown: there is nobody in the gallery to compare with ({where})"
     how = f"similarity {match.similarity:.3f}, margin {match.margin:.3f}"
-    if passes:
-        return f"{match.identity.name}: {how} ({where})"
+    if answer.is_match:
+        return f"{match.identity.name}: {how} ({where}){_REFUSALS.get(answer.validity or '', '')}"
     return f"unknown: nearest is {match.identity.name}, {how} ({where})"
 
 
@@ -155,7 +173,7 @@ class Album:
 
 
 def _mark(answer: Answer) -> Mark:
-    reading, match, passes = answer
-    name = match.identity.name if passes and match.identity is not None else "unknown"
+    match, is_match = answer.match, answer.is_match
+    name = match.identity.name if is_match and match.identity is not None else "unknown"
     text = f"{name} {match.similarity:.2f}" if match.identity is not None else name
-    return Mark(reading.detection.box, text, KNOWN if passes else UNKNOWN)
+    return Mark(answer.reading.detection.box, text, KNOWN if is_match else UNKNOWN)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import logging
-import os
 import signal
-import sys
 import tempfile
 from pathlib import Path
 from types import FrameType
 
+from edge.again import start_again
 from edge.cli.common import settings_of
+from edge.cli.logs import start_logging
 from edge.config.settings import Settings
 from edge.daemon import Daemon, Options
 
@@ -31,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
             settings,
             mqtt=dataclasses.replace(settings.mqtt, enabled=False),
             outbox=dataclasses.replace(settings.outbox, file=Path(folder) / "outbox.sqlite"),
+            metrics=dataclasses.replace(settings.metrics, enabled=False),
         )
         return _run(settings, Options(annotate=args.annotate, write_event=_print_line))
 
@@ -44,14 +44,9 @@ def _run(settings: Settings, options: Options) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     daemon.run()
+    if daemon.wants_restart:
+        start_again()
     return 0
-
-
-def start_logging(settings: Settings) -> None:
-    """To standard error; without a time of its own under journald, which adds one."""
-    under_journald = not sys.stderr.isatty() and "JOURNAL_STREAM" in os.environ
-    form = "%(levelname)s %(name)s: %(message)s" if under_journald else "%(asctime)s %(levelname)-7s %(message)s"
-    logging.basicConfig(level=settings.logging.level.upper(), format=form, stream=sys.stderr, force=True)
 
 
 def _print_line(line: str) -> None:

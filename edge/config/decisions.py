@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from edge.config.shapes import SLUG, Rectangle, check_rectangle
+from edge.policy.schedule import check_timezone, parse_schedule
 from edge.validation import setting
 
 
@@ -70,12 +72,17 @@ class Decide:
 class Group:
     """Where and when the members of a group may enter."""
 
-    zones: tuple[str, ...] = setting((), doc="Zones that the group may enter; every one when left out.", pattern=SLUG)
+    zones: tuple[str, ...] = setting(
+        (), doc="Zones that the group may enter; every one when left out.", pattern=SLUG, example="workshop"
+    )
     schedule: str = setting(
         "",
         doc="When, each week: `mon-fri 08:00-18:00; sat 09:00-13:00`. Always when left out.",
         example="mon-fri 08:00-18:00",
     )
+
+    def __post_init__(self) -> None:
+        parse_schedule(self.schedule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +110,16 @@ class Policy:
     trust_unsynced_clock: bool = setting(
         default=False, doc="Let schedules and validity decide although nobody keeps the clock right."
     )
+
+    def __post_init__(self) -> None:
+        if self.timezone is not None:
+            check_timezone(self.timezone)
+        for name, group in self.groups.items():
+            if not re.fullmatch(SLUG, name):
+                raise ValueError(
+                    f"group {name[:70]!r}; expected a name of letters, digits, - and _ such as 'night-shift'"
+                )
+            if group.zones and self.zone is None:
+                raise ValueError(
+                    f"group {name!r} is limited to zones but zone is not set; expected zone: the name of what is behind this door"
+                )

@@ -75,6 +75,12 @@ class HomeAssistant:
         pattern=r"[^+#\x00/][^+#\x00]{0,126}",
         example="homeassistant",
     )
+    area: str | None = setting(
+        None,
+        doc="Area that Home Assistant first puts this box in; it asks when left out.",
+        pattern=r"\S(.{0,62}\S)?",
+        example="Entrance",
+    )
 
 
 @dataclass(frozen=True, slots=True)

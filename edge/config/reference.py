@@ -110,23 +110,31 @@ def _section_pages(kind: type, path: str) -> Iterator[str]:
         yield "|---|---|---|---|"
         for field in plain:
             limits = limits_of(field)
-            values = expected_of(_plain_hint(kind, field), limits).replace("|", "\\|")
+            values = _values_of(hints_of(kind)[field.name], limits).replace("|", "\\|")
             yield f"| `{field.name}` | {_shown_default(field)} | {limits.doc.replace('|', chr(92) + '|')} | {values} |"
         yield ""
     for field in dataclasses.fields(kind):
+        here, hint = f"{path}.{field.name}" if path else field.name, hints_of(kind)[field.name]
         if _is_section(kind, field):
-            yield from _section_pages(hints_of(kind)[field.name], f"{path}.{field.name}" if path else field.name)
+            yield from _section_pages(hint, here)
+        elif typing.get_origin(hint) is dict:
+            yield from _section_pages(typing.get_args(hint)[1], f"{here}.NAME")
 
 
 def _is_section(kind: type, field: dataclasses.Field[Any]) -> bool:
     return dataclasses.is_dataclass(hints_of(kind)[field.name])
 
 
-def _plain_hint(kind: type, field: dataclasses.Field[Any]) -> Any:
-    hint = hints_of(kind)[field.name]
-    if typing.get_origin(hint) in (types.UnionType, typing.Union):
-        hint = next(arg for arg in typing.get_args(hint) if arg is not type(None))
-    return float if typing.get_origin(hint) is tuple else hint
+def _values_of(hint: Any, limits: Limits) -> str:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return _values_of(next(arg for arg in args if arg is not type(None)), limits)
+    if origin is dict:
+        return "names, each with the keys below"
+    if origin is not tuple:
+        return expected_of(hint, limits)
+    one = expected_of(args[0], limits)
+    return f"a list, each {one}" if Ellipsis in args else one
 
 
 def _shown_default(field: dataclasses.Field[Any]) -> str:
@@ -156,6 +164,8 @@ def _example_lines(kind: type, indent: str) -> Iterator[str]:
             yield from _example_lines(hints_of(kind)[field.name], indent + "  ")
             continue
         default = default_of(field)
+        if default == {}:
+            yield f"{indent}# For example: {_yaml_value(limits_of(field).example)}"
         shown = limits_of(field).example if default is None else default
         yield f"{indent}# {field.name}: {_yaml_value(shown) if shown is not None else ''}".rstrip()
 

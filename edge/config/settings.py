@@ -46,6 +46,9 @@ class Logging:
     """What is written to standard error."""
 
     level: str = setting("info", doc="Least severity written.", choices=("debug", "info", "warning", "error"))
+    format: str = setting(
+        "text", doc="Lines for people, or a JSON object a line for programs.", choices=("text", "json")
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ class Camera:
 
     uri: str = setting(
         "v4l2:/dev/video0",
-        doc="picamera2: or picamera2:1 (Raspberry Pi CSI), v4l2:/dev/video0, rtsp://..., http://... (MJPEG), a video file or a folder of pictures.",
+        doc="picamera2: or picamera2:1 (Raspberry Pi CSI), v4l2:/dev/video0 or v4l2:/dev/v4l/by-id/NAME, rtsp://..., http://... (MJPEG), a video file or a folder of pictures.",
         example="rtsp://camera.local:554/stream1",
     )
     name: str = setting("door", doc="Name of the camera in events and topics.", pattern=SLUG, example="porch")

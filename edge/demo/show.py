@@ -24,8 +24,7 @@ from edge.demo.clip import FPS, Visit, write_clip
 from edge.demo.portraits import COLLINS, HOPPER
 from edge.enrol import EnrolmentResult, Picture, enrol_pictures
 from edge.errors import OstiaryError
-from edge.gallery import open_gallery
-from edge.paths import gallery_file
+from edge.gallery import gallery_of
 from edge.pictures import read_picture
 from edge.pipeline import thresholds_of
 from edge.reader import PictureReader, load_models
@@ -127,11 +126,8 @@ def enrol(settings: Settings, name: str, picture: Path) -> EnrolmentResult:
     """One person from one portrait. OstiaryError when the picture is refused."""
     models = load_models(settings)
     threshold = thresholds_of(models.bundle, settings.decide.operating_point).recognized
-    spec = models.bundle.manifest.embedder
     pictures = [Picture(str(picture), lambda: read_picture(picture))]
-    with open_gallery(
-        gallery_file(settings), embedder_id=spec.embedder_id, embedding_length=spec.embedding_length
-    ) as gallery:
+    with gallery_of(settings, models.bundle.manifest) as gallery:
         result = enrol_pictures(gallery, name, pictures, PictureReader(models), settings.enrol, threshold=threshold)
     if result.identity is None:
         raise OstiaryError(result.refused[0].message, where=str(picture))

@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import hashlib
-import os
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Literal
 
 from edge.errors import GalleryError, UsageError
-from edge.gallery import rows
 from edge.gallery.archive_format import SCHEMA_VERSION, LineReader, ReadFace, encode_face, encode_line
-from edge.gallery.database import sync_folder
+from edge.gallery.embeddings import encode_vector
+from edge.gallery.private import write_privately
 from edge.gallery.records import IdentityRecord
 from edge.gallery.store import Gallery
 from edge.timebase import wall_clock
@@ -42,29 +42,18 @@ def export_gallery(gallery: Gallery, path: Path, *, include_faces: bool = False)
     """
     if path.exists() and path.samefile(gallery.path):
         raise UsageError("that is the gallery itself", where=str(path), expected="another file")
-    draft = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.new")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as handle:
-                os.fchmod(descriptor, 0o600)
-                count = gallery.read(
-                    lambda connection: _write(gallery, connection, handle, include_faces=include_faces)
-                )
-                handle.flush()
-                os.fsync(descriptor)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-        sync_folder(path.parent)
-    except OSError as error:
-        hint = "Choose another place for the export."
-        raise GalleryError(f"cannot be written ({error.strerror})", where=str(path), hint=hint) from error
-    return count
+
+    def write(handle: IO[bytes]) -> int:
+        count = gallery.read(lambda connection: _write(gallery, connection, handle, include_faces=include_faces))
+        with gallery.transaction() as connection:
+            gallery.note(connection, "exported")
+        return count
+
+    return write_privately(path, write, what="export")
 
 
-def _write(gallery: Gallery, connection: sqlite3.Connection, handle: Any, *, include_faces: bool) -> int:
-    records = rows.read_records(connection)
+def _write(gallery: Gallery, connection: sqlite3.Connection, handle: IO[bytes], *, include_faces: bool) -> int:
+    records = gallery.identities.read_all(connection)
     digest = hashlib.sha256()
     with gzip.GzipFile(filename="", mode="wb", fileobj=handle, mtime=0) as stream:
         for line in _lines(gallery, connection, records, include_faces=include_faces):
@@ -86,7 +75,7 @@ def _lines(
         values = dataclasses.asdict(record)
         del values["embeddings"], values["faces"]
         yield encode_line("identity", **values)
-        for face, added_at in rows.read_faces(connection, record.id, gallery.embedder_id):
+        for face, added_at in gallery.embeddings.read(connection, record.id):
             yield encode_face(face, added_at, include_face=include_faces)
 
 
@@ -103,7 +92,7 @@ def import_gallery(gallery: Gallery, path: Path, *, on_conflict: OnConflict = "m
             reader = LineReader(path, handle)
             _check_embedder(gallery, reader)
             with gallery.change() as connection:
-                return _Import(connection, on_conflict).run(reader)
+                return _Import(gallery, connection, on_conflict).run(reader)
     except OSError as error:
         raise GalleryError(
             f"cannot be read ({error.strerror})", where=str(path), expected="a gallery exported by ostiary"
@@ -123,7 +112,8 @@ def _check_embedder(gallery: Gallery, reader: LineReader) -> None:
 class _Import:
     """One import inside one transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, on_conflict: OnConflict) -> None:
+    def __init__(self, gallery: Gallery, connection: sqlite3.Connection, on_conflict: OnConflict) -> None:
+        self._gallery = gallery
         self._connection = connection
         self._on_conflict = on_conflict
         self._seen: set[str] = set()
@@ -131,7 +121,7 @@ class _Import:
         """Embeddings of the present identity that must not be added again; None when all of them stay out."""
         self._changed: set[str] = set()
         self._added: set[str] = set()
-        self._embeddings = 0
+        self._embeddings: Counter[str] = Counter()
 
     def run(self, reader: LineReader) -> ImportReport:
         current = ""
@@ -144,31 +134,34 @@ class _Import:
             self._seen.add(item.id)
             current = item.id
             self._known = self._begin(item)
+        for identity_id in sorted(self._added | self._changed):
+            self._gallery.note(self._connection, "imported", identity_id, self._embeddings[identity_id])
         unchanged = len(self._seen) - len(self._added) - len(self._changed)
-        return ImportReport(len(self._added), len(self._changed), unchanged, self._embeddings)
+        return ImportReport(len(self._added), len(self._changed), unchanged, self._embeddings.total())
 
     def _begin(self, record: IdentityRecord) -> set[bytes] | None:
         """Make or meet the identity; gives what `_known` says."""
-        present = rows.read_record(self._connection, record.id)
+        identities = self._gallery.identities
+        present = identities.read(self._connection, record.id)
+        if present is not None and self._on_conflict != "replace":
+            if self._on_conflict == "keep":
+                return None
+            self._gallery.check_consent(present.consent)
+            return self._gallery.embeddings.vectors(self._connection, record.id)
+        self._gallery.check_consent(record.consent)
         if present is None:
             self._added.add(record.id)
-            rows.insert_identity(self._connection, record)
-            return set()
-        if self._on_conflict == "replace":
+        else:
             self._changed.add(record.id)
             self._connection.execute("DELETE FROM identities WHERE id = ?", (record.id,))
-            rows.insert_identity(self._connection, record)
-            return set()
-        if self._on_conflict == "keep":
-            return None
-        stored = self._connection.execute("SELECT vector FROM embeddings WHERE identity_id = ?", (record.id,))
-        return {row[0] for row in stored}
+        identities.insert(self._connection, record)
+        return set()
 
     def _add_face(self, identity_id: str, item: ReadFace) -> None:
-        blob = item.face.embedding.vector.astype(rows.LITTLE_ENDIAN).tobytes()
+        blob = encode_vector(item.face.embedding)
         if self._known is None or blob in self._known:
             return
-        rows.insert_faces(self._connection, identity_id, [item.face], item.added_at)
-        self._embeddings += 1
+        self._gallery.embeddings.insert(self._connection, identity_id, [item.face], item.added_at)
+        self._embeddings[identity_id] += 1
         if identity_id not in self._added:
             self._changed.add(identity_id)

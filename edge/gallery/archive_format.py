@@ -1,6 +1,6 @@
 """The export file: gzip of JSON lines, each with its `kind`.
 
-{"kind": "gallery", "schema": 1, "embedder_id": ..., "embedding_length": ..., "identities": N, "embeddings": M, ...}
+{"kind": "gallery", "schema": 2, "embedder_id": ..., "embedding_length": ..., "identities": N, "embeddings": M, ...}
 {"kind": "identity", "id": ..., "name": ..., ...}           N times, each followed by its
 {"kind": "embedding", "vector": base64 of float32, ...}     M in all
 {"kind": "end", "sha256": digest of all bytes before this line}
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from edge.errors import GalleryError, UsageError
+from edge.gallery.embeddings import LITTLE_ENDIAN, decode_vector, encode_vector
 from edge.gallery.records import (
     MAX_FACE_BYTES,
     MAX_SOURCE,
@@ -29,11 +30,13 @@ from edge.gallery.records import (
     check_validity,
     clean_name,
     clean_note,
+    clean_schedule,
+    clean_slugs,
 )
-from edge.gallery.rows import LITTLE_ENDIAN, decode_vector
 from edge.validation import build, setting
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version 2 added consent, groups, zones and schedule of an identity."""
 MAX_IDENTITIES = 1_000_000
 MAX_EMBEDDINGS = 1_000_000
 MAX_LINE_BYTES = MAX_FACE_BYTES * 4 // 3 + 100_000
@@ -49,7 +52,7 @@ _COPY_AGAIN = "Nothing was imported. Make the export again, or copy it again."
 class Header:
     """First line."""
 
-    schema: int = setting(doc="version of this format", choices=(SCHEMA_VERSION,))
+    schema: int = setting(doc="version of this format", choices=(1, SCHEMA_VERSION))
     embedder_id: str = setting(doc="what the embeddings belong to", pattern=r"\S{1,64}")
     embedding_length: int = setting(doc="values in an embedding", minimum=2, maximum=4096)
     identities: int = setting(doc="how many follow", minimum=0, maximum=MAX_IDENTITIES)
@@ -70,6 +73,10 @@ class IdentityLine:
     valid_until: float | None = setting(doc="Unix seconds")
     created_at: float = setting(doc="Unix seconds")
     updated_at: float = setting(doc="Unix seconds")
+    consent: str = setting("", doc="how and when the person agreed")
+    groups: tuple[str, ...] = setting((), doc="names of groups")
+    zones: tuple[str, ...] = setting((), doc="names of zones")
+    schedule: str = setting("", doc="as policy.groups has it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +209,12 @@ class LineReader:
             check_validity(line.valid_from, line.valid_until)
             if clean_name(line.name) != line.name:
                 raise self.fault(f"name {line.name[:50]!r}", "a trimmed name in NFC")
-            return IdentityRecord(**{**values, "note": clean_note(line.note)})
+            cleaned = {
+                "note": clean_note(line.note), "consent": clean_note(line.consent, "consent"),
+                "groups": clean_slugs(line.groups, "group"), "zones": clean_slugs(line.zones, "zone"),
+                "schedule": clean_schedule(line.schedule),
+            }  # fmt: skip
+            return IdentityRecord(**{**values, **cleaned})
         except UsageError as error:
             raise self.fault(error.problem, error.expected) from error
 
@@ -237,7 +249,7 @@ def encode_face(face: EnrolledFace, added_at: float, *, include_face: bool) -> b
     png = face.face_png if include_face else None
     return encode_line(
         "embedding",
-        vector=base64.b64encode(face.embedding.vector.astype(LITTLE_ENDIAN).tobytes()).decode(),
+        vector=base64.b64encode(encode_vector(face.embedding)).decode(),
         quality=face.quality,
         source=face.source,
         added_at=added_at,

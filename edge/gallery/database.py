@@ -15,52 +15,26 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import GalleryError
+from edge.gallery.audit import AuditLog
+from edge.gallery.columns import Columns
+from edge.gallery.keyring import add_key
+from edge.gallery.schema import SCHEMA_VERSION, migrate, write_schema
 
 log = logging.getLogger(__name__)
 
 APPLICATION_ID = 0x4F535459
 """`OSTY`: tells a gallery from any other SQLite database."""
-SCHEMA_VERSION = 1
 BUSY_S = 5.0
 
 Connect = Callable[..., sqlite3.Connection]
 """sqlite3.connect, or one that a test puts in its place."""
 
-_SCHEMA = """
-CREATE TABLE gallery (
-  one INTEGER PRIMARY KEY CHECK (one = 1),
-  embedder_id TEXT NOT NULL CHECK (typeof(embedder_id) = 'text'),
-  embedding_length INTEGER NOT NULL CHECK (typeof(embedding_length) = 'integer'),
-  revision INTEGER NOT NULL CHECK (typeof(revision) = 'integer')
-);
-CREATE TABLE identities (
-  id TEXT NOT NULL PRIMARY KEY CHECK (typeof(id) = 'text'),
-  name TEXT NOT NULL CHECK (typeof(name) = 'text'),
-  note TEXT NOT NULL CHECK (typeof(note) = 'text'),
-  enabled INTEGER NOT NULL CHECK (enabled IN (0, 1)),
-  valid_from REAL CHECK (typeof(valid_from) IN ('real', 'null')),
-  valid_until REAL CHECK (typeof(valid_until) IN ('real', 'null')),
-  created_at REAL NOT NULL CHECK (typeof(created_at) = 'real'),
-  updated_at REAL NOT NULL CHECK (typeof(updated_at) = 'real')
-);
-CREATE TABLE embeddings (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  identity_id TEXT NOT NULL REFERENCES identities (id) ON DELETE CASCADE,
-  vector BLOB NOT NULL CHECK (typeof(vector) = 'blob'),
-  checksum INTEGER NOT NULL CHECK (typeof(checksum) = 'integer'),
-  quality REAL NOT NULL CHECK (typeof(quality) = 'real'),
-  source TEXT NOT NULL CHECK (typeof(source) = 'text'),
-  added_at REAL NOT NULL CHECK (typeof(added_at) = 'real')
-);
-CREATE INDEX embeddings_by_identity ON embeddings (identity_id);
-CREATE TABLE faces (
-  embedding_id INTEGER PRIMARY KEY REFERENCES embeddings (id) ON DELETE CASCADE,
-  png BLOB NOT NULL CHECK (typeof(png) = 'blob')
-);
-"""
+NO_SHARED_MEMORY = {sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP}
+"""The disk has no room for the file by which processes share a database."""
 
 _RESTORE = "Nothing was changed. Restore a copy, or move the file away and `ostiary gallery import` an export."
 _FAULTS = {
+    **dict.fromkeys(NO_SHARED_MEMORY, ("disk full", "", "Free some space and try again.")),
     sqlite3.SQLITE_NOTADB: ("not a database", "a gallery made by ostiary", _RESTORE),
     sqlite3.SQLITE_CORRUPT: ("damaged", "an intact gallery", _RESTORE),
     sqlite3.SQLITE_BUSY: ("locked by another program", "", "Try again when the other program has finished."),
@@ -81,7 +55,9 @@ def translated(path: Path) -> Iterator[None]:
     except (sqlite3.Error, UnicodeDecodeError) as error:
         # Python fails to decode what SQLite says of garbage.
         code = int(getattr(error, "sqlite_errorcode", 0))
-        problem, expected, hint = _FAULTS.get(code & 0xFF, ("damaged", "an intact gallery", _RESTORE))
+        problem, expected, hint = _FAULTS.get(code) or _FAULTS.get(
+            code & 0xFF, ("damaged", "an intact gallery", _RESTORE)
+        )
         raise GalleryError(f"{problem} ({error})", where=str(path), expected=expected, hint=hint) from error
 
 
@@ -96,7 +72,9 @@ def exists(path: Path) -> bool:
     return True
 
 
-def create_database(path: Path, embedder_id: str, embedding_length: int, connect: Connect) -> None:
+def create_database(
+    path: Path, embedder_id: str, embedding_length: int, connect: Connect, columns: Columns | None = None
+) -> None:
     """Make an empty gallery at `path` unless something is there by now; a crash leaves no half-made one."""
     draft = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.new")
     try:
@@ -106,7 +84,7 @@ def create_database(path: Path, embedder_id: str, embedding_length: int, connect
             try:
                 os.fchmod(descriptor, 0o600)
                 with translated(path), contextlib.closing(_connect_rw(connect, draft)) as made:
-                    _write_schema(made, embedder_id, embedding_length)
+                    _write_new(made, embedder_id, embedding_length, columns or Columns())
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -126,13 +104,14 @@ def _connect_rw(connect: Connect, path: Path) -> sqlite3.Connection:
     return connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
 
 
-def _write_schema(connection: sqlite3.Connection, embedder_id: str, embedding_length: int) -> None:
+def _write_new(connection: sqlite3.Connection, embedder_id: str, embedding_length: int, columns: Columns) -> None:
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.executescript("BEGIN;" + _SCHEMA)
-    connection.execute("INSERT INTO gallery VALUES (1, ?, ?, 0)", (embedder_id, embedding_length))
+    connection.execute("BEGIN")
+    write_schema(connection, embedder_id, embedding_length)
+    add_key(connection, columns.sealer)
+    AuditLog(columns).put_ends(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
 
 
@@ -158,14 +137,15 @@ def sync_folder(folder: Path) -> None:
 def connect_database(path: Path, connect: Connect, *, read_only: bool, busy_s: float) -> sqlite3.Connection:
     """A connection to an existing gallery whose structure was checked."""
     _check_is_file(path)
-    uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
     with translated(path):
-        connection = connect(uri, uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False)
+        connection = _connected(path, connect, read_only=read_only, busy_s=busy_s)
     try:
         with translated(path):
             # Before anything is set: a file that is no gallery stays as it is.
-            _check_format(path, connection)
+            _check_format(path, connection, read_only=read_only)
             _check_structure(path, connection)
+            if not read_only:
+                _upgrade(path, connection)
             _set_up(connection, read_only=read_only)
         if not read_only:
             _keep_private(path)
@@ -173,6 +153,31 @@ def connect_database(path: Path, connect: Connect, *, read_only: bool, busy_s: f
         connection.close()
         raise
     return connection
+
+
+def _connected(path: Path, connect: Connect, *, read_only: bool, busy_s: float) -> sqlite3.Connection:
+    """Where the disk is too full for SQLite's shared memory, one that holds the file alone: a door must still open."""
+    uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
+    options = {"uri": True, "timeout": busy_s, "isolation_level": None, "check_same_thread": False}
+    connection = connect(uri, **options)
+    try:
+        connection.execute("PRAGMA schema_version").fetchone()
+    except BaseException as error:
+        connection.close()
+        if read_only or getattr(error, "sqlite_errorcode", 0) not in NO_SHARED_MEMORY:
+            raise
+    else:
+        return connection
+    connection = connect(uri, **options)
+    # Then the index of its log lies in this process alone (sqlite.org/wal.html, section 8).
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchone()
+    log.warning("%s: the disk is full; while this process reads the gallery, no other one can", path)
+    return connection
+
+
+def is_held_alone(connection: sqlite3.Connection) -> bool:
+    """Whether no other process can open the file until this connection is closed."""
+    return str(_pragma(connection, "locking_mode")).lower() == "exclusive"
 
 
 def _check_is_file(path: Path) -> None:
@@ -190,11 +195,14 @@ def _check_is_file(path: Path) -> None:
 
 
 def _keep_private(path: Path) -> None:
-    if path.stat().st_mode & 0o077:
+    for one in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
         try:
-            path.chmod(0o600)
+            if one.stat().st_mode & 0o077:
+                one.chmod(0o600)
+        except FileNotFoundError:
+            continue
         except OSError:
-            log.warning("%s can be read by others, and its mode cannot be changed", path)
+            log.warning("%s can be read by others, and its mode cannot be changed", one)
 
 
 def _set_up(connection: sqlite3.Connection, *, read_only: bool) -> None:
@@ -207,7 +215,7 @@ def _set_up(connection: sqlite3.Connection, *, read_only: bool) -> None:
     connection.execute("PRAGMA temp_store = MEMORY")
 
 
-def _check_format(path: Path, connection: sqlite3.Connection) -> None:
+def _check_format(path: Path, connection: sqlite3.Connection, *, read_only: bool) -> None:
     application = _pragma(connection, "application_id")
     version = _pragma(connection, "user_version")
     if application != APPLICATION_ID:
@@ -223,6 +231,35 @@ def _check_format(path: Path, connection: sqlite3.Connection) -> None:
             f"gallery of version {version}, from a newer ostiary",
             where=str(path), expected=f"version {SCHEMA_VERSION}", hint=hint,
         )  # fmt: skip
+    if read_only and version < SCHEMA_VERSION:
+        hint = "`ostiary gallery list` brings it up to date."
+        raise GalleryError(
+            f"gallery of version {version}, from an older ostiary",
+            where=str(path), expected=f"version {SCHEMA_VERSION}", hint=hint,
+        )  # fmt: skip
+
+
+def _upgrade(path: Path, connection: sqlite3.Connection) -> None:
+    """An older version to today's, in one transaction: a crash leaves the old one."""
+    if _pragma(connection, "user_version") == SCHEMA_VERSION:
+        return
+    connection.execute("PRAGMA secure_delete = ON").fetchone()
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = _pragma(connection, "user_version")
+        # Another process may have been quicker.
+        if version < SCHEMA_VERSION:
+            migrate(connection, version)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    log.info("%s: brought from version %d to %d", path, version, SCHEMA_VERSION)
+    # What the older tables took up is zeros by now; who reads meanwhile only keeps the file from shrinking.
+    with contextlib.suppress(sqlite3.Error):
+        scrub(connection)
 
 
 def _check_structure(path: Path, connection: sqlite3.Connection) -> None:
@@ -243,8 +280,12 @@ def _pragma(connection: sqlite3.Connection, name: str) -> Any:
     return None if row is None else row[0]
 
 
-def scrub(connection: sqlite3.Connection) -> bool:
-    """Rewrite the file without deleted pages and empty the write-ahead log; False while somebody reads old pages."""
-    connection.execute("VACUUM")
+def scrub(connection: sqlite3.Connection, *, is_whole: bool = True) -> bool:
+    """Rewrite the file without deleted pages and empty the write-ahead log; False while somebody reads old pages.
+
+    Without `is_whole` the file is rewritten only where there are such pages: what an earlier call could not finish.
+    """
+    if is_whole or _pragma(connection, "freelist_count"):
+        connection.execute("VACUUM")
     busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     return not busy

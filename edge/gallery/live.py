@@ -13,11 +13,13 @@ from edge.datatypes import Access, Floats, Match
 from edge.errors import GalleryError
 from edge.gallery.search import Index
 from edge.gallery.store import Gallery
-from edge.timebase import now_ns, wall_clock
+from edge.timebase import now_ns
 
 log = logging.getLogger(__name__)
 
 INTERVAL_S = 0.5
+FULL_DISK_S = 30.0
+"""Between two looks where each has to open the file anew."""
 
 
 class LiveIndex:
@@ -32,18 +34,18 @@ class LiveIndex:
         open_it: Callable[[], Gallery],
         *,
         interval_s: float = INTERVAL_S,
-        clock: Callable[[], float] = wall_clock,
         now_ns: Callable[[], int] = now_ns,
     ) -> None:
         """`open_it` opens the gallery; GalleryError when that fails now, at the start."""
         self._open = open_it
         self._interval_ns = int(interval_s * 1e9)
-        self._clock, self._now_ns = clock, now_ns
+        self._now_ns = now_ns
         self._lock = threading.Lock()
         self._gallery = open_it()
         self._file = _file_of(self._gallery.path)
-        self._index = self._gallery.load_index(clock)
         self._next_ns = now_ns() + self._interval_ns
+        self._is_closed = False
+        self._load()
         self.problem = ""
 
     @property
@@ -56,6 +58,11 @@ class LiveIndex:
         """Of the snapshot in use."""
         return self._index.revision
 
+    @property
+    def known(self) -> frozenset[str]:
+        """Ids of everybody in the gallery when it was last read, disabled or not: who is missing was erased."""
+        return self._known
+
     def search(self, probe: Floats) -> Match:
         """As Index.search."""
         return self._index.search(probe)
@@ -64,14 +71,15 @@ class LiveIndex:
         """As Index.access."""
         return self._index.access(identity_id)
 
-    def refresh(self) -> bool:
-        """Look for a change, at most once in `interval_s`; True when another index is in use now.
+    def refresh(self, *, at_once: bool = False) -> bool:
+        """Look for a change, at most once in `interval_s` unless `at_once`; True when another index is in use now.
 
-        Takes microseconds when nothing changed, else as long as reading everything: 0.4 s for 100,000 embeddings.
+        Takes microseconds when nothing changed, else as long as reading everything: 0.4 s for 100,000 embeddings, 0.8 s
+        where they are encrypted.
         """
         with self._lock:
             now = self._now_ns()
-            if now < self._next_ns:
+            if now < self._next_ns and not at_once:
                 return False
             self._next_ns = now + self._interval_ns
             try:
@@ -88,16 +96,29 @@ class LiveIndex:
 
     def _reload(self) -> bool:
         file = _file_of(self._gallery.path)
-        if file == self._file:
-            if self._gallery.revision == self._index.revision:
-                return False
-        else:
+        if file != self._file or self._is_closed:
             fresh = self._open()
             self._gallery.close()
-            self._gallery, self._file = fresh, file
-        self._index = self._gallery.load_index(self._clock)
+            self._gallery, self._is_closed = fresh, False
+        if file == self._file and self._gallery.revision == self._index.revision:
+            self._let_others_in()
+            return False
+        self._file = file
+        self._load()
         log.info("gallery revision %d: %d embeddings", self._index.revision, len(self._index))
         return True
+
+    def _load(self) -> None:
+        self._index = self._gallery.load_index()
+        self._known = self._gallery.ids()
+        self._let_others_in()
+
+    def _let_others_in(self) -> None:
+        """On a full disk an open gallery is ours alone, and somebody may want to make room by removing people."""
+        if self._gallery.is_held_alone:
+            self._gallery.close()
+            self._is_closed = True
+            self._next_ns = self._now_ns() + int(FULL_DISK_S * 1e9)
 
     def _fail(self, error: GalleryError) -> bool:
         if str(error) != self.problem:
@@ -106,7 +127,7 @@ class LiveIndex:
         if _file_of(self._gallery.path) is not None or not len(self._index):
             return False
         length = self._gallery.embedding_length
-        self._index = Index([], np.empty(0, np.int64), np.empty((0, length), np.float32), clock=self._clock)
+        self._index = Index([], np.empty(0, np.int64), np.empty((0, length), np.float32))
         return True
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edge.config.shapes import SLUG
 from edge.datatypes import Access, Embedding, Identity
 from edge.errors import UsageError
 
 MAX_NAME = 200
 MAX_NOTE = 2000
 MAX_SOURCE = 1000
+MAX_SCHEDULE = 1000
+MAX_GROUPS = 50
 MAX_FACE_BYTES = 1_000_000
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JOINERS = "\u200c\u200d"
@@ -58,6 +63,18 @@ class IdentityRecord:
     """How many."""
     faces: int = 0
     """How many of them have kept their aligned face."""
+    consent: str = ""
+    """How and when the person agreed; free text."""
+    groups: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
+    schedule: str = ""
+
+    @property
+    def access(self) -> Access:
+        """What limits the identity."""
+        begin = -math.inf if self.valid_from is None else self.valid_from
+        end = math.inf if self.valid_until is None else self.valid_until
+        return Access(self.groups, self.zones, self.schedule, begin, end)
 
     @property
     def identity(self) -> Identity:
@@ -117,13 +134,40 @@ def is_storable(text: str) -> bool:
     return not any("\ud800" <= char <= "\udfff" for char in text) and "\0" not in text
 
 
-def clean_note(note: str) -> str:
-    """UsageError for a note that is too long or that SQLite cannot keep."""
+def clean_note(note: str, what: str = "note") -> str:
+    """UsageError for a note (or what `what` says) that is too long or that SQLite cannot keep."""
     if len(note) > MAX_NOTE:
-        raise UsageError(f"note of {len(note)} characters", expected=f"at most {MAX_NOTE}")
+        raise UsageError(f"{what} of {len(note)} characters", expected=f"at most {MAX_NOTE}")
     if not is_storable(note):
-        raise UsageError("note has a character that is not text", expected="text")
+        raise UsageError(f"{what} has a character that is not text", expected="text")
     return note
+
+
+def clean_slugs(names: Sequence[str], what: str) -> tuple[str, ...]:
+    """Names of groups or zones (`what` says which), each once, as given; UsageError for what cannot be one."""
+    for name in names:
+        if not re.fullmatch(SLUG, name):
+            raise UsageError(f"{what} {name[:50]!r}", expected="letters, digits, - and _, such as night-shift")
+    if len(names) > MAX_GROUPS:
+        raise UsageError(f"{len(names)} names of a {what}", expected=f"at most {MAX_GROUPS}")
+    return tuple(dict.fromkeys(names))
+
+
+def clean_schedule(schedule: str) -> str:
+    """Trimmed; UsageError unless it is as policy.groups has it, or empty."""
+    from edge.policy.schedule import parse_schedule
+
+    text = schedule.strip()
+    if len(text) > MAX_SCHEDULE or not is_storable(text):
+        raise UsageError(f"schedule of {len(text)} characters", expected=f"text of at most {MAX_SCHEDULE}")
+    try:
+        if text:
+            parse_schedule(text)
+    except ValueError as error:
+        raise UsageError(
+            f"schedule {text[:80]!r}: {error}", hint="Write `mon-fri 08:00-18:00; sat 09:00-13:00`."
+        ) from error
+    return text
 
 
 def check_validity(valid_from: float | None, valid_until: float | None) -> None:

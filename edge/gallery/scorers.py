@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edge.datatypes import Floats
 
 NOBODY = -2.0
-"""Score of a row that must not be matched: below every cosine."""
+"""Score where there is no identity: below every cosine."""
 ROUNDING = 1e-5
 """More than float32 sums of this length can be wrong."""
 PRUNING_FROM_ROWS = 20_000
@@ -39,8 +39,8 @@ class Scorer(Protocol):
     def scores(self, probe: Floats) -> Floats:
         """Similarity of every row, (N,)."""
 
-    def best_two(self, probe: Floats, hidden: Rows) -> BestTwo:
-        """The best identities, rows in `hidden` left out."""
+    def best_two(self, probe: Floats) -> BestTwo:
+        """The best identities."""
 
 
 def make_scorer(vectors: Floats, owner: Rows, starts: Rows) -> Scorer:
@@ -89,10 +89,9 @@ class FlatScorer:
         """Similarity of every row, (N,)."""
         return probe @ self._columns
 
-    def best_two(self, probe: Floats, hidden: Rows) -> BestTwo:
-        """The best identities, rows in `hidden` left out."""
+    def best_two(self, probe: Floats) -> BestTwo:
+        """The best identities."""
         scores = self.scores(probe)
-        scores[hidden] = NOBODY
         row = int(scores.argmax())
         identity = int(self._owner[row])
         other = _second(scores, int(self._starts[identity]), int(self._starts[identity + 1]))
@@ -129,12 +128,11 @@ class PrunedScorer:
         scores += self._tail @ turned[self._length :]
         return scores
 
-    def best_two(self, probe: Floats, hidden: Rows) -> BestTwo:
-        """The best identities, rows in `hidden` left out."""
+    def best_two(self, probe: Floats) -> BestTwo:
+        """The best identities."""
         turned: Floats = probe @ self._basis
         tail = turned[self._length :]
         head: Floats = np.dot(turned[: self._length], self._head)
-        head[hidden] = NOBODY * 2
         rows = self.candidates(head, tail)
         if len(rows) * 8 > len(head):
             return self._best_of(head + self._tail @ tail, self._owner)
@@ -152,7 +150,6 @@ class PrunedScorer:
         identity = self._owner[row]
         other = _second(head, int(self._starts[identity]), int(self._starts[identity + 1]))
         known = [row] if other is None else [row, other]
-        # Hidden rows are far below; when only they are left for the second place, the floor keeps them out of no result.
         return min(float(head[one] + self._tail[one] @ tail) for one in known)
 
     @staticmethod

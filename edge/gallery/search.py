@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.datatypes import Access, Floats, Identity, Match
 from edge.gallery.records import Member
-from edge.gallery.scorers import NOBODY, Rows, make_scorer
-from edge.timebase import wall_clock
-
-_NONE = np.empty(0, np.int64)
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """Rows of members that are not valid from `since` until `until` (Unix seconds)."""
-
-    since: float
-    until: float
-    hidden: Rows
+from edge.gallery.scorers import make_scorer
 
 
 class Index:
-    """Every embedding of everyone enabled. Searching changes nothing; any number of threads may.
+    """Every embedding of everyone enabled, valid now or not. Searching changes nothing; any number of threads may.
+
+    Who they are and whether they may enter are two questions: were the expired left out, somebody who looks like one of
+    them, or the expired person, would be taken for the next best.
 
     `vectors` is float32 (N, D), each row L2-normalised; `owner[n]` is the position in `members` of the identity it
-    belongs to, in any order. Members without embeddings are left out. `clock` gives Unix seconds.
+    belongs to, in any order. Members without embeddings are left out.
     """
 
     def __init__(
@@ -41,7 +31,6 @@ class Index:
         *,
         revision: int = 0,
         refused_rows: int = 0,
-        clock: Callable[[], float] = wall_clock,
     ) -> None:
         if vectors.dtype != np.float32 or vectors.ndim != 2 or owner.shape != vectors.shape[:1]:
             raise ValueError(f"expected float32 (N, D) and owner (N,), got {vectors.shape} and {owner.shape}")
@@ -57,10 +46,6 @@ class Index:
         self._starts = np.searchsorted(self._owner, np.arange(len(present) + 1)).astype(np.int64)
         is_sorted = bool((order[1:] > order[:-1]).all())
         self._scorer = make_scorer(vectors if is_sorted else vectors[order], self._owner, self._starts)
-        self._froms = np.array([member.access.valid_from for member in self._members], np.float64)
-        self._untils = np.array([member.access.valid_until for member in self._members], np.float64)
-        self._clock = clock
-        self._span = self._span_at(clock())
 
     def __len__(self) -> int:
         """How many embeddings."""
@@ -68,20 +53,18 @@ class Index:
 
     @property
     def identities(self) -> list[Identity]:
-        """In the order of `scores`, whether valid now or not."""
+        """In the order of `scores`."""
         return [member.identity for member in self._members]
 
     def search(self, probe: Floats) -> Match:
-        """The nearest identity that is valid now, to an L2-normalised float32 (D,); ValueError for anything else.
+        """The nearest identity to an L2-normalised float32 (D,); ValueError for anything else.
 
         An identity is as similar as the most similar of its embeddings.
         """
         self._check(probe)
         if not self._members:
             return Match(None, -1.0, 0.0)
-        best = self._scorer.best_two(probe, self._hidden())
-        if best.first <= NOBODY / 2 - 0.25:
-            return Match(None, -1.0, 0.0)
+        best = self._scorer.best_two(probe)
         first, second = _cosine(best.first), _cosine(best.second)
         return Match(self._members[best.identity].identity, first, max(0.0, first - second))
 
@@ -93,13 +76,11 @@ class Index:
         return [self.search(probe) for probe in probes]
 
     def scores(self, probe: Floats) -> Floats:
-        """Similarity to each of `identities`, float32; -1 for those who are not valid now."""
+        """Similarity to each of `identities`, float32."""
         self._check(probe)
         if not self._members:
             return np.empty(0, np.float32)
-        rows = self._scorer.scores(probe)
-        rows[self._hidden()] = -1.0
-        best: Floats = np.maximum.reduceat(rows, self._starts[:-1])
+        best: Floats = np.maximum.reduceat(self._scorer.scores(probe), self._starts[:-1])
         return best
 
     def access(self, identity_id: str) -> Access | None:
@@ -117,21 +98,6 @@ class Index:
         square = float(probe @ probe)
         if not abs(square - 1) < 2e-3:
             raise ValueError(f"probe: expected length 1, got {math.sqrt(square) if square >= 0 else square}")
-
-    def _hidden(self) -> Rows:
-        now = self._clock()
-        span = self._span
-        # Both ends: a box that boots without a clock sees time jump, either way.
-        if not span.since <= now < span.until:
-            span = self._span = self._span_at(now)
-        return span.hidden
-
-    def _span_at(self, now: float) -> _Span:
-        moments = np.unique(np.concatenate([self._froms, self._untils, [-math.inf, math.inf]]))
-        later = int(np.searchsorted(moments, now, side="right"))
-        invalid = np.flatnonzero((now < self._froms) | (now >= self._untils))
-        ranges = [np.arange(self._starts[n], self._starts[n + 1]) for n in invalid]
-        return _Span(float(moments[later - 1]), float(moments[later]), np.concatenate([_NONE, *ranges]))
 
 
 def _cosine(score: float) -> float:

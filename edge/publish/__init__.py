@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge.config.settings import Settings
-from edge.outbox import Outbox
+from edge.gallery.sealing import sealer_of
+from edge.outbox import Bounds, Outbox
 from edge.publish.base import Publisher
 from edge.publish.log import LogPublisher
 from edge.publish.probe import probe_broker
@@ -16,14 +17,30 @@ from edge.publish.topics import Topics
 __all__ = ["LogPublisher", "MqttPublisher", "Publisher", "Topics", "open_publisher", "probe_broker"]
 
 
-def open_publisher(settings: Settings, outbox_file: Path, *, write: Callable[[str], None] | None = None) -> Publisher:
-    """What `settings` ask for; `outbox_file` is used where outbox.file is left out."""
-    outbox = Outbox(settings.outbox.file or outbox_file, max_events=settings.outbox.max_events)
+def open_publisher(
+    settings: Settings, outbox_file: Path, *, write: Callable[[str], None] | None = None, is_enabled: bool = True
+) -> Publisher:
+    """What `settings` ask for; `outbox_file` is used where outbox.file is left out. `is_enabled`: see Publisher."""
+    limits = settings.outbox
+    bounds = Bounds(limits.max_events, limits.max_bytes, limits.max_age_h)
+    outbox = Outbox(limits.file or outbox_file, bounds=bounds, sealer=sealer_of(settings))
     if not settings.mqtt.enabled:
         return LogPublisher(outbox, write=write)
+    # Discovery is made of messages and topics, so it imports this package.
+    from edge.discovery import announcements_of
+
     device, camera, snapshots = settings.device.name, settings.camera.name, settings.publish.snapshot
+    announcements = announcements_of(settings, settings.outbox.file or outbox_file)
     try:
-        return MqttPublisher(settings.mqtt, device=device, camera=camera, outbox=outbox, snapshots=snapshots)
+        return MqttPublisher(
+            settings.mqtt,
+            device=device,
+            camera=camera,
+            outbox=outbox,
+            snapshots=snapshots,
+            announcements=announcements,
+            is_enabled=is_enabled,
+        )
     except BaseException:
         outbox.close()
         raise

@@ -41,7 +41,13 @@ class Publisher(EventSink, Protocol):
         """What happened since the start, for /health."""
 
     def outbox_state(self) -> dict[str, int]:
-        """`depth` and `dropped`, for /health."""
+        """For /health: `depth`, `bytes`, `in_memory`, `dropped`, and `dropped_...` for each reason."""
+
+    def waiting_identities(self) -> set[str]:
+        """Ids of everybody whom an event names that has not left yet."""
+
+    def forget(self, identity_id: str) -> int:
+        """Take an identity's name and id out of what has not left yet; how many events. OutboxError: the disk would not."""
 
     def close(self, *, timeout_s: float = 5.0) -> None:
         """Send what is young, say goodbye, and let go, all within `timeout_s`; any number of times."""

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from paho.mqtt.properties import Properties
 
 CONNECT_TIMEOUT_S = 5.0
-MAX_PACKET_BYTES = 131_072
-"""Told to an MQTT 5 broker: what is larger it keeps to itself."""
+MAX_PACKET_BYTES = 1_179_648
+"""Told to an MQTT 5 broker: what is larger it keeps to itself. Room for a command with pictures."""
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,7 @@ class Listener:
     on_message: Callable[[Received], None] = lambda _: None
     on_acknowledged: Callable[[int], None] = lambda _: None
     on_refused: Callable[[int, str], None] = lambda _, __: None
+    on_answered: Callable[[int], None] = lambda _: None
 
 
 class Waker:
@@ -129,6 +130,7 @@ class Connection:
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
         client.on_message = self._on_message
         client.on_log = self._on_log
         return client
@@ -198,6 +200,18 @@ class Connection:
     def subscribe(self, topic: str, qos: int = 1) -> None:
         """Messages come through the listener. A broker that refuses is logged."""
         self._client.subscribe(topic, qos)
+
+    def ask(self, topic: str) -> int:
+        """Ask something that changes nothing; the id under which the answer is told. BrokerError when lost.
+
+        The protocol has no better question with an id than the end of a subscription that never was (MQTT 5, 3.10.4).
+        """
+        from paho.mqtt.enums import MQTTErrorCode
+
+        result, mid = self._client.unsubscribe(topic)
+        if result != MQTTErrorCode.MQTT_ERR_SUCCESS or mid is None:
+            raise self._why_lost()
+        return mid
 
     def close(self) -> None:
         """Say goodbye, so that the broker keeps the last will to itself, and let go."""
@@ -269,6 +283,9 @@ class Connection:
     def _on_subscribe(self, _client: Any, _userdata: Any, _mid: int, reasons: Any, _properties: Any) -> None:
         if any(reason.is_failure for reason in reasons):
             log.warning("%s refuses our subscription: %s", address_of(self._mqtt), ", ".join(map(str, reasons)))
+
+    def _on_unsubscribe(self, _client: Any, _userdata: Any, mid: int, _reasons: Any, _properties: Any) -> None:
+        self._tell(lambda: self._listener.on_answered(mid))
 
     def _on_message(self, _client: Any, _userdata: Any, message: Any) -> None:
         def tell() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.config.settings import Mqtt, Tls
+from edge.credentials import MQTT_PASSWORD, is_handed, secret_file
 from edge.errors import ConfigError
 
 MAX_PASSWORD_BYTES = 65_535
@@ -18,13 +19,17 @@ log = logging.getLogger(__name__)
 
 
 def read_password(mqtt: Mqtt) -> str | None:
-    """The password, without the line end an editor adds. ConfigError for a file that is missing, empty or not text."""
-    if mqtt.password_file is None:
+    """The password, without the line end an editor adds. ConfigError for a file that is missing, empty or not text.
+
+    The credential `mqtt-password` of systemd goes before mqtt.password_file.
+    """
+    path = secret_file(MQTT_PASSWORD, mqtt.password_file)
+    if path is None:
         return None
-    where = f"mqtt.password_file {mqtt.password_file}"
+    where = f"mqtt.password_file {path}"
     expected = "a file that holds the password and nothing else"
     try:
-        with mqtt.password_file.open("rb") as handle:
+        with path.open("rb") as handle:
             password = handle.read(MAX_PASSWORD_BYTES + 2).decode("utf-8").rstrip("\r\n")
     except OSError as error:
         raise ConfigError(f"cannot be read ({error.strerror})", where=where, expected=expected) from error
@@ -80,8 +85,10 @@ def _load(key: str, path: Path, load: Callable[[], None]) -> None:
 def warn_of_open_files(mqtt: Mqtt) -> list[str]:
     """A sentence for each secret that others on this box can read; also logged."""
     found = []
-    for key, path in (("mqtt.password_file", mqtt.password_file), ("mqtt.tls.key_file", mqtt.tls.key_file)):
-        if path is not None and path.exists() and path.stat().st_mode & 0o077:
+    # Of a file that systemd has read for us, not even the folder need be open to this user.
+    password_file = secret_file(MQTT_PASSWORD, mqtt.password_file)
+    for key, path in (("mqtt.password_file", password_file), ("mqtt.tls.key_file", mqtt.tls.key_file)):
+        if path is not None and not is_handed(path) and path.exists() and path.stat().st_mode & 0o077:
             found.append(
                 f"{key} {path}: others can read it (mode {path.stat().st_mode & 0o777:04o}); run `chmod 600 {path}`"
             )

@@ -77,7 +77,15 @@ class LogPublisher:
 
     def outbox_state(self) -> dict[str, int]:
         """See Publisher."""
-        return {"depth": self._outbox.depth, "dropped": self._outbox.dropped}
+        return self._outbox.state()
+
+    def waiting_identities(self) -> set[str]:
+        """See Publisher."""
+        return self._outbox.identities()
+
+    def forget(self, identity_id: str) -> int:
+        """See Publisher."""
+        return self._outbox.forget(identity_id)
 
     def close(self, *, timeout_s: float = 5.0) -> None:  # noqa: ARG002 - nothing to wait for
         """See Publisher."""

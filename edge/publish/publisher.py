@@ -14,6 +14,7 @@ from edge.commands import Commands, parse_switch
 from edge.config.settings import Mqtt
 from edge.datatypes import Event
 from edge.outbox import Outbox
+from edge.publish.announcements import Announcements
 from edge.publish.client import Message, Waker
 from edge.publish.credentials import read_password, tls_context, warn_of_open_files
 from edge.publish.queue import EventQueue
@@ -28,8 +29,9 @@ class MqttPublisher:
     """Publishes to a broker, from one thread of its own. Owns the outbox, and closes it."""
 
     def __init__(
-        self, mqtt: Mqtt, *, device: str, camera: str, outbox: Outbox, snapshots: bool = False, boot_id: str = ""
-    ) -> None:
+        self, mqtt: Mqtt, *, device: str, camera: str, outbox: Outbox, snapshots: bool = False, boot_id: str = "",
+        announcements: Announcements | None = None, is_enabled: bool = True,
+    ) -> None:  # fmt: skip
         """ConfigError for password and certificate files that cannot be used; a broker that is away is no error."""
         warn_of_open_files(mqtt)
         read_password(mqtt)
@@ -38,7 +40,7 @@ class MqttPublisher:
         self._camera = camera
         self._outbox = outbox
         self._snapshots = snapshots
-        self._is_enabled = True
+        self._is_enabled = is_enabled
         self._is_closed = False
         self._parts = Parts(
             mqtt=mqtt,
@@ -50,8 +52,11 @@ class MqttPublisher:
             counters=Counters(*COUNTERS),
             waker=Waker(),
             replies=SimpleQueue(),
+            announcements=announcements or Announcements(),
         )
         self._parts.commands.on(self._topics.enabled_set, self._on_enabled_set)
+        if self._parts.announcements.ask_topic:
+            self._parts.commands.on(self._parts.announcements.ask_topic, self._parts.announcements.heard)
         self._tell_first_states()
         self._sender = Sender(self._parts, self._farewell())
         # A daemon thread: a name server that never answers must not keep the process from ending.
@@ -63,7 +68,7 @@ class MqttPublisher:
         self._tell(self._topics.status, "online")
         self.camera_status(is_online=False)
         self.presence(is_present=False)
-        self._tell(self._topics.enabled, "ON")
+        self._tell(self._topics.enabled, "ON" if self._is_enabled else "OFF")
 
     def _farewell(self) -> tuple[Message, ...]:
         return (
@@ -74,7 +79,7 @@ class MqttPublisher:
 
     @property
     def commands(self) -> Commands:
-        """Where others add what `/cmd/<verb>` does. Add before the first connect: subscriptions are made then."""
+        """Where others add what `/cmd/<verb>` does, at any time."""
         return self._parts.commands
 
     @property
@@ -97,7 +102,7 @@ class MqttPublisher:
         return self._sender.connected.wait(timeout_s)
 
     def publish(self, event: Event) -> None:
-        """On disk when this returns; the MQTT thread does the rest. OutboxError when it cannot be stored."""
+        """On disk when this returns, or in memory while the disk takes nothing; the MQTT thread does the rest."""
         self._parts.queue.put(event)
         self._parts.waker.wake()
 
@@ -143,11 +148,19 @@ class MqttPublisher:
 
     def counters(self) -> dict[str, int]:
         """See Publisher."""
-        return {**self._parts.counters.values(), "commands_ignored": self._parts.commands.ignored}
+        return {**self._parts.counters.values(), **self._parts.commands.counters()}
 
     def outbox_state(self) -> dict[str, int]:
         """See Publisher."""
-        return {"depth": self._outbox.depth, "dropped": self._outbox.dropped}
+        return self._outbox.state()
+
+    def waiting_identities(self) -> set[str]:
+        """See Publisher."""
+        return self._outbox.identities()
+
+    def forget(self, identity_id: str) -> int:
+        """See Publisher."""
+        return self._parts.queue.forget(identity_id)
 
     def _tell(self, topic: str, text: str) -> None:
         self._set(Message(topic, text.encode(), retain=True))

@@ -15,6 +15,7 @@ from edge.backoff import Backoff, BackoffPlan
 from edge.commands import Commands
 from edge.config.settings import Mqtt
 from edge.errors import BrokerError, OstiaryError
+from edge.publish.announcements import Announcements
 from edge.publish.client import Connection, Listener, Message, Received, Waker
 from edge.publish.queue import EventQueue, Handover
 from edge.publish.reasons import address_of
@@ -53,6 +54,7 @@ class Parts:
     waker: Waker
     replies: SimpleQueue[Message]
     """Answers to commands, each told once."""
+    announcements: Announcements
 
 
 class Sender:
@@ -68,6 +70,7 @@ class Sender:
         self._flush_until = math.inf
         self._awaited: set[int] = set()
         self._reasons: set[str] = set()
+        self._subscribed: set[str] = set()
         self._opened_at = 0.0
 
     @property
@@ -114,7 +117,7 @@ class Sender:
     def _serve(self) -> None:
         """One connection, from its first packet to its last. Returns after a clean goodbye."""
         parts = self._parts
-        listener = Listener(self._on_message, self._on_acknowledged, self._on_refused)
+        listener = Listener(self._on_message, self._on_acknowledged, self._on_refused, parts.queue.answered)
         parts.queue.connection_lost()
         self._awaited.clear()
         connection = Connection(
@@ -137,18 +140,30 @@ class Sender:
         self._parts.counters.add("connections")
         log.info("%s: connected as %s", address_of(self._parts.mqtt), self._parts.client_id)
         self._parts.states.forget_sent()
-        for topic in self._parts.commands.topics:
-            connection.subscribe(topic)
+        self._subscribed.clear()
+        self._subscribe(connection)
         self._tell_states(connection)
+        self._announce(connection, self._parts.announcements.connected())
         self._connected.set()
+
+    def _subscribe(self, connection: Connection) -> None:
+        """To what was added since the last time."""
+        for topic in self._parts.commands.topics:
+            if topic not in self._subscribed:
+                self._subscribed.add(topic)
+                connection.subscribe(topic)
 
     def _pump(self, connection: Connection) -> None:
         """Send what may be sent, then wait for the network or for something new."""
+        self._subscribe(connection)
         self._tell_states(connection)
+        self._announce(connection, self._parts.announcements.due())
         # On the way out only what is young is worth the wait; the rest is on disk.
         is_live_only = self._stopping.is_set()
         while (handover := self._parts.queue.next(is_live_only=is_live_only)) is not None:
             self._hand_over(connection, handover)
+        if self._parts.queue.needs_proof:
+            self._parts.queue.asked(connection.ask(self._parts.topics.question))
         wait_s = 0.05 if self._parts.queue.has_backlog or self._stopping.is_set() else 1.0
         connection.step(wait_s)
         if self._parts.queue.oldest_wait_s() > self._parts.mqtt.keepalive_s:
@@ -162,10 +177,15 @@ class Sender:
             while True:
                 connection.publish(self._parts.replies.get_nowait())
 
+    def _announce(self, connection: Connection, messages: tuple[Message, ...]) -> None:
+        for message in messages:
+            self._parts.announcements.sent(connection.publish(message), message)
+
     def _hand_over(self, connection: Connection, handover: Handover) -> None:
         mqtt, topics = self._parts.mqtt, self._parts.topics
         payload = handover.event.payload(age_ms=handover.age_ms, replayed=handover.is_replay)
-        left_s = max(1, math.ceil(mqtt.event_ttl_s - handover.age_ms / 1e3))
+        # Whole seconds, and 0 would mean for ever; brokers round up by themselves.
+        left_s = max(1, math.floor(mqtt.event_ttl_s - handover.age_ms / 1e3))
         message = Message(
             topics.history if handover.is_replay else topics.event,
             json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(),
@@ -190,6 +210,7 @@ class Sender:
 
     def _on_acknowledged(self, mid: int) -> None:
         self._awaited.discard(mid)
+        self._parts.announcements.acknowledged(mid)
         self._parts.queue.acknowledged(mid)
 
     def _on_refused(self, mid: int, reason: str) -> None:

@@ -37,6 +37,11 @@ class Topics:
         return f"{self.root}/history"
 
     @property
+    def question(self) -> str:
+        """Nobody publishes or subscribes here: it is named in what asks the broker whether it is still there."""
+        return f"{self.root}/question"
+
+    @property
     def presence(self) -> str:
         """ON / OFF, retained."""
         return f"{self.root}/presence"

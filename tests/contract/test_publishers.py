@@ -15,7 +15,7 @@ import pytest
 from edge.config.settings import Mqtt, Settings
 from edge.config.settings import Publish as PublishSettings
 from edge.publish import Publisher, open_publisher
-from tests.support.events import make_event, make_health
+from tests.support.events import ADA, make_event, make_health
 from tests.support.mosquitto import HOST, mosquitto, subscriber, wait_for
 from tests.support.publishers import MemoryPublisher
 from tests.support.schemas import validate
@@ -132,7 +132,14 @@ def test_states_are_taken_at_any_time(rig: Rig) -> None:
 def test_once_told_nothing_waits(rig: Rig) -> None:
     rig.publisher.publish(make_event())
     expect(rig, 1)
-    wait_for(lambda: rig.publisher.outbox_state() == {"depth": 0, "dropped": 0}, "an empty outbox")
+    wait_for(lambda: not any(rig.publisher.outbox_state().values()), "an empty outbox")
+
+
+def test_nobody_is_named_by_what_has_left(rig: Rig) -> None:
+    rig.publisher.publish(make_event())
+    expect(rig, 1)
+    wait_for(lambda: not rig.publisher.waiting_identities(), "the event to have left")
+    assert rig.publisher.forget(ADA.id) == 0
 
 
 def test_closing_twice_is_closing_once(rig: Rig) -> None:

@@ -17,6 +17,7 @@ from edge.capture import BackoffPlan, Libraries, LiveOptions, open_source
 from edge.capture.counters import NAMES
 from edge.config.settings import Camera
 from edge.datatypes import Frame, Image
+from edge.errors import SourceError
 from edge.interfaces import FrameSource
 from tests.support.clips import corner_colours, number_of, numbered_picture, write_clip
 from tests.support.fake_capture import FakeCaptures
@@ -36,6 +37,8 @@ class Place:
     uri: str
     libraries: Libraries | None = None
     fixed: dict[str, Any] | None = None
+    camera: Any = None
+    """With switches: `flowing` (an event), `frozen`, `dark`."""
 
 
 @contextlib.contextmanager
@@ -64,28 +67,37 @@ def mp4(tmp_path: Path) -> Iterator[Place]:
 @contextlib.contextmanager
 def rtsp(tmp_path: Path) -> Iterator[Place]:
     with RtspServer() as server:
-        yield Place(server.uri)
+        yield Place(server.uri, camera=server)
 
 
 @contextlib.contextmanager
 def mjpeg(tmp_path: Path) -> Iterator[Place]:
     with MjpegServer() as server:
-        yield Place(server.uri)
+        yield Place(server.uri, camera=server)
 
 
 @contextlib.contextmanager
 def v4l2(tmp_path: Path) -> Iterator[Place]:
     (tmp_path / "video0").touch()
-    yield Place(f"v4l2:{tmp_path}/video0", Libraries(capture=FakeCaptures()))
+    captures = FakeCaptures()
+    yield Place(f"v4l2:{tmp_path}/video0", Libraries(capture=captures), camera=captures)
 
 
 @contextlib.contextmanager
-def picamera(tmp_path: Path) -> Iterator[Place]:
-    board = FakeBoard()
-    yield Place("picamera2:", Libraries(picamera2=board), {"width_px": SIZE[0], "height_px": SIZE[1]})
-    # Whoever keeps buffers starves the camera.
-    assert all(camera.free_buffers == camera.camera_configuration()["buffer_count"] for camera in board.opened)
+def picamera(tmp_path: Path, *, can_cancel: bool = True) -> Iterator[Place]:
+    board = FakeBoard(can_cancel=can_cancel)
+    fixed = {"width_px": SIZE[0], "height_px": SIZE[1]}
+    yield Place("picamera2:", Libraries(picamera2=board), fixed, board)
+    # Whoever keeps buffers starves the camera; a request that could not be cancelled goes down with it.
+    assert not can_cancel or all(
+        camera.free_buffers == camera.camera_configuration()["buffer_count"] for camera in board.opened
+    )
     assert not board.acquired
+
+
+def old_picamera(tmp_path: Path) -> contextlib.AbstractContextManager[Place]:
+    """Of a version that cannot cancel a request."""
+    return picamera(tmp_path, can_cancel=False)
 
 
 FILES = [folder, avi, mp4]
@@ -216,6 +228,75 @@ def test_live_keeps_only_the_newest(maker: Maker, tmp_path: Path) -> None:
             time.sleep(0.01)
         frame = first(source)
         assert frame.index >= before.index + 6
+
+
+@dataclass
+class Troubled:
+    """A live source, its camera, and what it has told."""
+
+    source: Any
+    camera: Any
+    states: list[tuple[bool, str]]
+
+    def read_until(self, done: Callable[[], bool]) -> list[Frame]:
+        """What a stage loop does."""
+        frames, deadline = [], time.monotonic() + 20
+        while not done():
+            assert time.monotonic() < deadline, (self.source.counters, self.states)
+            with contextlib.suppress(SourceError):
+                frames.append(first(self.source))
+        return frames
+
+
+@contextlib.contextmanager
+def in_trouble(maker: Maker, tmp_path: Path, **wishes: Any) -> Iterator[Troubled]:
+    """Running, with its first frame given."""
+    states: list[tuple[bool, str]] = []
+    options = replace(FAST, wait_s=0.05)
+    with maker(tmp_path) as place:
+        camera = Camera(uri=place.uri, **{**(place.fixed or {}), **wishes})
+        source = open_source(
+            camera, libraries=place.libraries, options=options, on_state=lambda *state: states.append(state)
+        )
+        troubled = Troubled(source, place.camera, states)
+        try:
+            troubled.read_until(lambda: states == [(True, "")])
+            yield troubled
+        finally:
+            place.camera.flowing.set()
+            source.close()
+
+
+@pytest.mark.parametrize("maker", [*LIVE, old_picamera])
+def test_live_falls_silent_and_comes_back_even_where_a_read_never_returns(maker: Maker, tmp_path: Path) -> None:
+    with in_trouble(maker, tmp_path, stall_s=0.4) as troubled:
+        before = first(troubled.source).index
+        troubled.camera.flowing.clear()
+        troubled.read_until(lambda: len(troubled.states) == 2)
+        assert "no frame for" in troubled.states[1][1]
+        troubled.read_until(lambda: troubled.source.progress >= 1)
+        troubled.camera.flowing.set()
+        frames = troubled.read_until(lambda: troubled.states[2:] == [(True, "")])
+        assert min(frame.index for frame in frames) > before
+        assert troubled.source.counters["stalled"] >= 1
+
+
+@pytest.mark.parametrize("maker", [v4l2, picamera])
+def test_live_tells_black_and_withholds_frozen_pictures(maker: Maker, tmp_path: Path) -> None:
+    with in_trouble(maker, tmp_path, frozen_s=0.3, black_s=0.2) as troubled:
+        source, camera = troubled.source, troubled.camera
+        camera.dark = True
+        assert troubled.read_until(lambda: source.picture == "black")
+        camera.dark = False
+        assert troubled.read_until(lambda: source.picture == "ok")
+        assert troubled.states == [(True, "")]
+        camera.frozen = True
+        troubled.read_until(lambda: source.picture == "frozen")
+        assert "has not changed" in troubled.states[-1][1]
+        camera.frozen = False
+        frames = troubled.read_until(lambda: source.picture == "ok")
+        assert len(frames) == 1
+        assert [online for online, _ in troubled.states] == [True, False, True]
 
 
 def test_region_of_one_source_is_that_of_another(tmp_path: Path) -> None:

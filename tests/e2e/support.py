@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +36,29 @@ QUICK: dict[str, dict[str, Any]] = {
 }
 
 
-def scene(portrait: Image | None) -> list[bytes]:
-    """JPEGs of an empty door, or of somebody before it who does not stand quite still."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Visitor:
+    """Somebody before the door."""
+
+    portrait: Image
+    left_px: int = 60
+    share: float = 1.0
+    """Of the picture's height."""
+
+
+def scene(*visitors: Visitor) -> list[bytes]:
+    """JPEGs of an empty door, or of people before it who do not stand quite still; later ones hide earlier ones."""
     width, height = SIZE
     pictures = []
     for step in range(4):
         image: Image = np.full((height, width, 3), (150, 160, 165), np.uint8)
-        if portrait is not None:
-            scale = height / portrait.shape[0]
-            person = cv2.resize(portrait, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[:height]
-            left = 60 + 2 * step
-            image[: person.shape[0], left : left + person.shape[1]] = person[:, : width - left]
+        # A camera that never shows exactly the same again, as real ones do, lest it count as frozen.
+        image[:16, :16] = 40 * step
+        for visitor in visitors:
+            scale = height * visitor.share / visitor.portrait.shape[0]
+            person = cv2.resize(visitor.portrait, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[:height]
+            left = visitor.left_px + 2 * step
+            image[height - person.shape[0] :, left : left + person.shape[1]] = person[:, : width - left]
         pictures.append(jpeg(image))
     return pictures
 
@@ -57,11 +70,15 @@ class Door(NetworkCamera):
         super().__init__(fps=fps)
         self.sent = 0
         """Pictures so far, to however many clients."""
-        self._seen = scene(None)
+        self._seen = scene()
 
     def show(self, portrait: Image | None) -> None:
         """From the next picture on."""
-        self._seen = scene(portrait)
+        self.gather(*([] if portrait is None else [Visitor(portrait)]))
+
+    def gather(self, *visitors: Visitor) -> None:
+        """Several people, from the next picture on."""
+        self._seen = scene(*visitors)
 
     def frames(self, client: socket.socket) -> Iterator[tuple[int, bytes]]:
         """As the base class, over however many pictures there are."""

@@ -244,7 +244,7 @@ def test_somebody_else_steps_in() -> None:
     door.watch(track, 1, ADA_FACE)
     observed = [door.decider.observe(track, BOB_FACE, 0.8, number) for number in range(CONTRADICTIONS)]
     assert observed == [False] * (CONTRADICTIONS - 1) + [True]
-    door.decider.forget(track.id)
+    door.decider.close(track)
     assert door.decider.evidence(track).observations.maxlen == MEMORY_FRAMES
     assert told(door.watch(track, 1, BOB_FACE)) == [(pytest.approx(1.6), "recognized", "Bob")]
 
@@ -378,7 +378,7 @@ def test_whatever_is_seen_nobody_is_recognized_for_less(
             track, good = door.visitor(), []
         moment = round(door.now_s + STEP_S, 6)
         if seen is not None and door.decider.observe(track, seen, quality, int(moment * SECOND)):
-            door.decider.forget(track.id)
+            door.decider.close(track)
             good = []
             door.decider.observe(track, seen, quality, int(moment * SECOND))
         if seen is not None and quality >= 0.3:
@@ -402,3 +402,66 @@ def test_whatever_is_seen_nobody_is_recognized_for_less(
 def test_embeddings_of_the_script_are_what_they_say() -> None:
     assert ADA_FACE.embedder_id == EMBEDDER_ID
     assert float(like_ada(0.7, 0.65).vector @ unit(0, 1, 0)) == pytest.approx(0.65)
+
+
+def test_again_in_spite_of_the_cool_down_but_only_by_a_frame_that_shows_it() -> None:
+    door = Door(Decide(cool_down_s=60.0))
+    track = door.visitor()
+    assert len(door.watch(track, 1, ADA_FACE)) == 1
+    frame = make_frame(0, at_s=door.now_s, size=(8, 8))
+    again = door.decider.again(track, frame)
+    assert again is not None
+    assert (again.event_type, again.identity, again.captured_ns) == ("recognized", ADA, frame.captured_ns)
+    door.show(track, None)
+    assert door.decider.again(track, make_frame(0, at_s=door.now_s, size=(8, 8))) is None
+    door.show(track, ADA_FACE, quality=0.1)
+    assert door.decider.again(track, make_frame(0, at_s=door.now_s, size=(8, 8))) is None
+    # From then on the cool-down counts anew.
+    door.decider.close(track)
+    assert told(door.watch(door.visitor(), 62, ADA_FACE)) == [(pytest.approx(61.0), "recognized", "Ada")]
+
+
+def test_nobody_is_announced_again_who_is_not_recognized() -> None:
+    door = Door()
+    track = door.visitor()
+    door.watch(track, 1, STRANGER)
+    assert door.decider.again(track, make_frame(0, at_s=door.now_s, size=(8, 8))) is None
+
+
+@pytest.mark.parametrize(("later_s", "who"), [(0.0, ADA), (3.9, ADA), (4.1, None)])
+def test_a_companion_is_known_as_long_as_good_frames_say_so(later_s: float, who: Identity | None) -> None:
+    door = Door(Decide(recheck_s=2.0))
+    track = door.visitor()
+    assert door.decider.recognized(track, 0) is None
+    # Decided or not: somebody in the cool-down, or behind another, is known all the same.
+    door.watch(track, 1, ADA_FACE, may_recognize=False)
+    assert door.decider.recognized(track, int((door.now_s + later_s) * SECOND)) == who
+
+
+def test_a_companion_who_begins_to_look_like_somebody_else_is_not_known() -> None:
+    door = Door()
+    track = door.visitor()
+    door.watch(track, 1, ADA_FACE)
+    assert not door.decider.observe(track, BOB_FACE, 0.8, int(door.now_s * SECOND))
+    assert door.decider.recognized(track, int(door.now_s * SECOND)) is None
+
+
+def test_tracks_that_may_be_of_one_face() -> None:
+    door = Door()
+    ada, again, bob, nobody = (door.visitor() for _ in range(4))
+    for track, seen in ((ada, ADA_FACE), (again, ADA_FACE), (bob, BOB_FACE)):
+        door.watch(track, 1, seen)
+    assert door.decider.are_alike(ada, again)
+    assert not door.decider.are_alike(ada, bob)
+    assert not door.decider.are_alike(ada, nobody)
+    assert not door.decider.are_alike(nobody, ada)
+
+
+@pytest.mark.parametrize(("frames", "kind"), [(2, None), (3, "unknown")])
+def test_who_is_replaced_was_unknown_if_seen_well_enough(frames: int, kind: str | None) -> None:
+    door = Door(Decide(unknown_after_s=10.0))
+    track = door.visitor()
+    assert door.watch(track, frames * STEP_S, STRANGER) == []
+    made = door.decider.close(track)
+    assert (made.event_type if made else None) == kind
+    assert door.decider.close(track) is None

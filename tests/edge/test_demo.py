@@ -107,8 +107,9 @@ def test_the_sheet_is_made_of_frames_from_the_whole_video(tmp_path: Path) -> Non
     assert cells[-1] > 190
 
 
-def event(kind: str, name: str | None) -> Line:
-    data = {"event_type": kind, "identity": None if name is None else {"id": "x", "name": name}}
+def event(kind: str, name: str | None, *, allowed: bool = True) -> Line:
+    identity = None if name is None else {"id": "x", "name": name}
+    data = {"event_type": kind, "identity": identity, "allowed": allowed and name is not None}
     return Line("event", 0.0, "", "", "", kind, data)
 
 
@@ -126,6 +127,7 @@ RIGHT = [event("recognized", HOPPER.name), event("unknown", None)]
         ([*RIGHT, event("unknown", None)], 1),
         ([*RIGHT, event("recognized", HOPPER.name)], 1),
         ([event("recognized", "Somebody Else"), RIGHT[1]], 1),
+        ([event("recognized", HOPPER.name, allowed=False), RIGHT[1]], 1),
     ],
 )
 def test_the_demo_judges_itself(lines: list[Line], code: int, capsys: pytest.CaptureFixture[str]) -> None:

@@ -199,3 +199,25 @@ def test_a_gallery_that_cannot_be_written_enrols_nobody(tmp_path: Path, gallery:
 
 def test_nothing_that_is_no_picture_becomes_png() -> None:
     assert enrol.encode_png(IMAGE).startswith(b"\x89PNG")
+
+
+def test_limits_are_set_before_anyone_can_be_let_in_and_consent_is_asked_for_first(gallery: Gallery) -> None:
+    def limit(record: Any) -> None:
+        gallery.set_access(record.id, groups=["staff"])
+
+    def fail(record: Any) -> None:
+        gallery.set_access(record.id, groups=["night shift"])
+
+    album = Album([face()], [face(seed=1)])
+    options = {"threshold": THRESHOLD, "consent": "in writing"}
+    with pytest.raises(UsageError, match="night shift"):
+        enrol_pictures(gallery, "Ada", album.pictures(), album, SETTINGS, and_then=fail, **options)  # type: ignore[arg-type]
+    assert (gallery.list_identities(), gallery.audit(), gallery.revision) == ([], [], 0)
+    result = enrol_pictures(gallery, "Ada", album.pictures(), album, SETTINGS, and_then=limit, **options)  # type: ignore[arg-type]
+    assert result.identity == gallery.get("Ada")
+    assert (gallery.get("Ada").groups, gallery.get("Ada").consent, gallery.revision) == (("staff",), "in writing", 1)
+    gallery.require_consent = True
+    untouched = iter(album.pictures())
+    with pytest.raises(UsageError, match="no note of consent"):
+        enrol_pictures(gallery, "Bob", untouched, album, SETTINGS, threshold=THRESHOLD)
+    assert len(list(untouched)) == 2

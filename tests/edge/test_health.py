@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,11 @@ def test_systemd_is_told(channel: tuple[socket.socket, str]) -> None:
     service.alive()
     service.stopping()
     assert [channel[0].recv(100) for _ in range(3)] == [b"READY=1\nSTATUS=watching door", b"WATCHDOG=1", b"STOPPING=1"]
+    service.restarting()
+    # What sd_notify(3) wants of a service that will say READY=1 again; STOPPING=1 would have it killed.
+    state, moment, _ = channel[0].recv(100).split(b"\n")
+    assert state == b"RELOADING=1"
+    assert 0 < int(moment.removeprefix(b"MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
 
 
 def test_the_address_comes_from_the_environment(

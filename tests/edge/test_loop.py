@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ import pytest
 from edge.annotate import VideoWriter
 from edge.config.settings import Decide, Publish, Settings
 from edge.datatypes import Box, Frame, Image
-from edge.errors import ModelError, OstiaryError, SourceError
+from edge.errors import ModelError, OstiaryError, SourceError, SourceStuckError
 from edge.health import ServiceManager
-from edge.loop import FAULT_BUDGET, Loop, Outside, describe_decision, snapshot_jpeg
+from edge.loop import FAULT_BUDGET, Loop, Outside, describe_event, snapshot_jpeg
 from edge.timebase import Clock
 from tests.edge.test_pipeline import House
 from tests.support.fakes import BLUE, RED, SECOND, FakeDetector, FakeSource, face, make_frame
@@ -183,19 +184,45 @@ def test_a_fault_with_a_name_ends_the_run_at_once() -> None:
     assert run.source.reads == 2
 
 
-def test_the_watchdog_is_fed_by_frames_that_came_through(tmp_path: Path) -> None:
-    address = str(tmp_path / "notify")
+@contextlib.contextmanager
+def listening(tmp_path: Path) -> Iterator[tuple[str, list[bytes]]]:
+    """An address for the service manager, and what it has heard when the context ends."""
+    address, heard = str(tmp_path / "notify"), []  # type: ignore[var-annotated]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         channel.bind(address)
         channel.settimeout(0.0)
-        Run([*visit(3), GONE, GONE], House(detector=FaultyDetector({1})), is_live=True, notify=address).start()
-        heard = []
-        try:
+        yield address, heard
+        with contextlib.suppress(BlockingIOError):
             while True:
                 heard.append(channel.recv(100))
-        except BlockingIOError:
-            pass
+
+
+def test_the_watchdog_is_fed_by_frames_that_came_through(tmp_path: Path) -> None:
+    with listening(tmp_path) as (address, heard):
+        Run([*visit(3), GONE, GONE], House(detector=FaultyDetector({1})), is_live=True, notify=address).start()
     assert heard == [b"WATCHDOG=1"] * 2
+
+
+def test_the_watchdog_is_fed_by_each_try_at_a_camera_that_is_away_and_by_nothing_else(tmp_path: Path) -> None:
+    progress = [0, 0, 1, 1, 1, 2, 2, 4, 4]
+    with listening(tmp_path) as (address, heard):
+        run = Run([GONE] * len(progress), is_live=True, notify=address)
+
+        def attend(reads: int) -> None:
+            run.source.progress = progress[min(reads, len(progress) - 1)]
+
+        run.source.before_read = attend
+        run.start()
+    assert heard == [b"WATCHDOG=1"] * 3
+
+
+def test_a_camera_that_only_a_new_process_can_free_ends_the_run() -> None:
+    run = Run([*visit(4, RED), SourceStuckError("a call has not come back"), *visit(4)], seeing(8), is_live=True)
+    with pytest.raises(SourceStuckError):
+        run.start()
+    # Who was seen until then still counts.
+    assert run.house.told == [("unknown", None)]
+    assert len(run.publisher.healths) == 2
 
 
 def snapshots() -> Settings:
@@ -266,6 +293,6 @@ def test_a_decision_in_words() -> None:
     house = House(Settings(decide=Decide(min_frames=2)))
     for _ in range(3):
         house.show({BLUE: face(100, 100)})
-    text = describe_decision(house.sink.events[0].decision)
-    assert text.startswith("recognized: Ada (track 1, similarity 1.000, margin 0.9")
+    text = describe_event(house.sink.events[0])
+    assert text.startswith("recognized: Ada, allowed (track 1, similarity 1.000, margin 0.9")
     assert text.endswith("2 frames, quality 0.97)")

@@ -260,11 +260,11 @@ def test_the_end_of_a_clip_decides_what_is_open() -> None:
     house = House()
     for _ in range(4):
         house.show({RED: face(100, 100)})
-    decisions = house.pipeline.finish()
-    assert [decision.event_type for decision in decisions] == ["unknown"]
-    assert [event.decision for event in house.sink.events] == decisions
-    assert tuple(house.sink.events[0].latency_ms) == STAGES
-    assert house.pipeline.finish() == []
+    told = house.pipeline.finish()
+    assert [(event.decision.event_type, event.verdict.reason) for event in told] == [("unknown", "not_recognized")]
+    assert tuple(house.sink.events) == told
+    assert tuple(told[0].latency_ms) == STAGES
+    assert house.pipeline.finish() == ()
 
 
 @pytest.mark.parametrize("rate", [0.02, 1.0, 20.0])

@@ -33,7 +33,20 @@ def event(**changes: Any) -> dict[str, Any]:
     ("topic", "payload", "kind", "parts"),
     [
         ("ostiary/front/event", event(), "event", ["front/porch", "recognized", "Ada", "0.61", "0.20", "183 ms"]),
-        ("ostiary/front/event", event(identity=None, event_type="unknown"), "event", ["unknown", "somebody unknown"]),
+        ("ostiary/front/event", event(allowed=True, reason="allowed"), "event", ["Ada  allowed  similarity"]),
+        (
+            "ostiary/front/event",
+            event(allowed=False, reason="schedule"),
+            "event",
+            ["Ada  refused: schedule  similarity"],
+        ),
+        ("ostiary/front/event", event(allowed=False, reason="\x1b[2J"), "event", ["refused: \\u001b[2J"]),
+        (
+            "ostiary/front/event",
+            event(identity=None, event_type="unknown"),
+            "event",
+            ["unknown", "somebody unknown  sim"],
+        ),
         ("ostiary/front/event", event(event_type="spoof_suspected"), "event", ["spoof_suspected"]),
         ("ostiary/front/history", event(replayed=True, age_ms=7.2e6), "history", ["replayed", "Ada", "120 min"]),
         ("ostiary/front/history", event(age_ms=45_000), "history", ["45 s"]),
@@ -63,6 +76,8 @@ def test_a_message_becomes_one_readable_line(topic: str, payload: Any, kind: str
         ("ostiary/front/event", event(event_type="opened"), "unknown event_type"),
         ("ostiary/front/event", event(event_type=7), "event_type is no text"),
         ("ostiary/front/event", event(similarity="high"), "similarity is no number"),
+        ("ostiary/front/event", event(allowed=1), "allowed is no boolean"),
+        ("ostiary/front/event", event(allowed=False, reason=None), "reason is no text"),
         ("ostiary/front/event", event(margin=True), "margin is no number"),
         ("ostiary/front/event", event(age_ms=10**400), "too large"),
         ("ostiary/front/event", event(identity="Ada"), "identity is no object"),
@@ -111,6 +126,19 @@ def test_json_lines_are_the_events_themselves() -> None:
     assert json.loads(render_json(read("ostiary/front/event", payload))) == payload
     shown = json.loads(render_json(read("ostiary/front/presence", b"ON")))
     assert shown == {"topic": "ostiary/front/presence", "payload": "ON"}
+
+
+@pytest.mark.parametrize(("allowed", "style"), [(True, "bold green"), (False, "bold yellow")])
+def test_who_was_refused_is_not_shown_in_green(allowed: bool, style: str) -> None:  # noqa: FBT001
+    line = read("ostiary/front/event", event(allowed=allowed, reason="schedule"))
+    shown = render_rich(line)
+    assert [span.style for span in shown.spans if "recognized" in shown.plain[span.start : span.end]] == [style]
+
+
+def test_boxes_of_old_do_not_say_whom_they_let_in() -> None:
+    old = event()
+    del old["allowed"], old["reason"]
+    assert "Ada  similarity" in read("ostiary/front/event", old).text
 
 
 def test_a_retained_message_is_marked() -> None:

@@ -19,6 +19,11 @@ class FakeCaptures:
         self.opens = True
         self.present = threading.Event()
         self.present.set()
+        self.flowing = threading.Event()
+        """Cleared: a read never returns."""
+        self.flowing.set()
+        self.frozen = False
+        self.dark = False
         self.made: list[FakeCapture] = []
 
     def __call__(self, target: str, backend: int, parameters: list[int] | None = None) -> FakeCapture:
@@ -46,11 +51,13 @@ class FakeCapture:
     def grab(self) -> bool:
         assert not self.released, "used after release"
         time.sleep(1 / self.owner.fps)
-        self._number += 1
+        self.owner.flowing.wait()
+        self._number += not (self.owner.frozen and self._number >= 0)
         return self.owner.present.is_set()
 
     def retrieve(self) -> tuple[bool, Image]:
-        return True, numbered_picture(self._number % 256, *self.owner.size)
+        picture = numbered_picture(self._number % 256, *self.owner.size)
+        return True, picture // 255 if self.owner.dark else picture
 
     def release(self) -> None:
         self.released += 1

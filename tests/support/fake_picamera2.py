@@ -1,9 +1,15 @@
-"""What Ostiary uses of the module picamera2 (0.3.12 and later), on a board that exists only here."""
+"""What Ostiary uses of the module picamera2 (0.3.12 and later), on a board that exists only here.
+
+As in the real one, an event loop in a thread of its own serves jobs in order, and `stop` is such a job: it waits behind
+a capture that never ends, unless that was cancelled, which versions before 0.3.25 cannot.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
 from typing import Any
 
 import cv2
@@ -16,24 +22,52 @@ _ALIGNMENT = 64
 
 
 class FakeBoard:
-    """Stands in for the module: has `Picamera2`. Switches: `cameras`, `flowing` (cleared: requests never come), `broken`."""
+    """Stands in for the module: has `Picamera2`.
 
-    def __init__(self, *, cameras: int = 1, fps: float = 50.0) -> None:
+    Switches: `cameras`, `flowing` (cleared: requests never come), `broken`, `frozen` (the same picture again and again),
+    `dark`.
+    """
+
+    def __init__(self, *, cameras: int = 1, fps: float = 50.0, can_cancel: bool = True) -> None:
         self.cameras = cameras
+        self.can_cancel = can_cancel
+        self.frozen = False
+        self.dark = False
         self.fps = fps
         self.flowing = threading.Event()
         self.flowing.set()
         self.broken = False
         self.acquired: set[int] = set()
-        self.opened: list[Picamera2] = []
+        self.opened: list[OldPicamera2] = []
 
-    def Picamera2(self, camera_num: int = 0) -> Picamera2:  # noqa: N802 - its name
+    def Picamera2(self, camera_num: int = 0) -> OldPicamera2:  # noqa: N802 - its name
         """Open a camera."""
-        return Picamera2(self, camera_num)
+        return (Picamera2 if self.can_cancel else OldPicamera2)(self, camera_num)
 
 
-class Picamera2:
-    """The camera object."""
+class Job:
+    """Something that the event loop shall do with the next frame."""
+
+    def __init__(self, work: Callable[[], Any], signal_function: Callable[[Job], None] | None) -> None:
+        self.work = work
+        self.signal_function = signal_function
+        self.future: Future[Any] = Future()
+
+    def get_result(self) -> Any:
+        """Waits without limit."""
+        return self.future.result()
+
+    def finish(self) -> None:
+        try:
+            self.future.set_result(self.work())
+        except RuntimeError as error:
+            self.future.set_exception(error)
+        if self.signal_function is not None:
+            self.signal_function(self)
+
+
+class OldPicamera2:
+    """The camera object, as of version 0.3.12."""
 
     def __init__(self, board: FakeBoard, camera_num: int) -> None:
         if camera_num >= board.cameras:
@@ -46,6 +80,8 @@ class Picamera2:
         self.number = camera_num
         self.config: dict[str, Any] | None = None
         self.running = False
+        self.jobs: list[Job] = []
+        self.stopping = False
         self.free_buffers = 0
         self.taken = 0
 
@@ -73,33 +109,59 @@ class Picamera2:
 
     def start(self) -> None:
         self.running = True
+        threading.Thread(target=self._serve, daemon=True).start()
 
-    def capture_request(self) -> CompletedRequest:
-        """Waits without limit, as the real one does."""
-        time.sleep(1 / self.board.fps)
+    def capture_request(
+        self, wait: Any = None, signal_function: Callable[[Job], None] | None = None
+    ) -> CompletedRequest | Job:
+        """Waits without limit when it waits."""
+        job = Job(self._complete, signal_function)
+        self.jobs.append(job)
+        return job.get_result() if wait or (wait is None and signal_function is None) else job
+
+    def stop(self) -> None:
+        if self.running:
+            job = Job(lambda: None, None)
+            self.jobs.append(job)
+            self.stopping = True
+            job.get_result()
+            self.running = False
+
+    def close(self) -> None:
+        self.stop()
+        self.board.acquired.discard(self.number)
+
+    def _serve(self) -> None:
+        while self.running:
+            time.sleep(1 / self.board.fps)
+            # Stopping is prompt only where nothing waits before it.
+            if self.jobs and (self.board.flowing.is_set() or (self.stopping and len(self.jobs) == 1)):
+                self.jobs.pop(0).finish()
+
+    def _complete(self) -> CompletedRequest:
         # The real one would wait for ever for a buffer; a test should not.
         assert self.free_buffers, "every buffer is taken and none was released"
-        while not self.board.flowing.wait(0.05):
-            if not self.running:
-                raise RuntimeError("Camera stopped while waiting")
         if self.board.broken:
             raise RuntimeError("Camera frontend has timed out!")
         self.free_buffers -= 1
-        self.taken += 1
-        return CompletedRequest(self, self.taken - 1)
+        if not self.board.frozen:
+            self.taken += 1
+        return CompletedRequest(self, max(0, self.taken - 1))
 
-    def stop(self) -> None:
-        self.running = False
 
-    def close(self) -> None:
-        self.running = False
-        self.board.acquired.discard(self.number)
+class Picamera2(OldPicamera2):
+    """As of version 0.3.25: for closing a camera whose frames have stopped."""
+
+    def cancel_all_and_flush(self) -> None:
+        jobs, self.jobs = self.jobs, []
+        for job in jobs:
+            job.future.set_exception(CancelledError())
 
 
 class CompletedRequest:
     """One set of buffers, lent by the camera."""
 
-    def __init__(self, camera: Picamera2, number: int) -> None:
+    def __init__(self, camera: OldPicamera2, number: int) -> None:
         self._camera = camera
         self._number = number
         self._stamp_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - 3_000_000
@@ -112,6 +174,8 @@ class CompletedRequest:
         assert not self._released, "used after release"
         stream = self._camera.camera_configuration()[name]
         picture = numbered_picture(self._number % 256, *stream["size"])
+        if self._camera.board.dark:
+            picture = picture // 255
         if stream["format"] == "RGB888":
             return picture
         if stream["format"] == "BGR888":

@@ -136,6 +136,7 @@ class FakeSource:
     """Called with the number of reads so far; moves a clock, say."""
     reads: int = 0
     is_closed: bool = False
+    progress: int = 0
 
     def read(self) -> Frame | None:
         self.before_read(self.reads)

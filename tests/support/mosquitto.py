@@ -49,18 +49,17 @@ class Mosquitto:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self._options = options or ("allow_anonymous true",)
-        self._listener_options = listener_options
+        self.listener_options = listener_options
         self._process: subprocess.Popen[bytes] | None = None
+
+    def configuration(self) -> str:
+        """What its file says."""
+        lines = ["user root", f"listener {self.port} {HOST}", *self.listener_options, *self._options]
+        return "\n".join([*lines, "log_type all", ""])
 
     def start(self) -> None:
         config = self._folder / "mosquitto.conf"
-        lines = [
-            "user root",
-            f"listener {self.port} {HOST}",
-            *self._listener_options,
-            *self._options,
-        ]
-        config.write_text("\n".join([*lines, "log_type all", ""]), encoding="utf-8")
+        config.write_text(self.configuration(), encoding="utf-8")
         with (self._folder / "mosquitto.log").open("ab") as output:
             self._process = subprocess.Popen([self._program, "-c", str(config)], stdout=output, stderr=output)
         wait_until_listening(self._process, self.port)
@@ -71,6 +70,13 @@ class Mosquitto:
             self._process.send_signal(signal.SIGCONT)
             stop(self._process)
             self._process = None
+
+    def kill(self) -> None:
+        """As a power cut would, but for what the kernel already has."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._process = None
 
     def freeze(self) -> None:
         """It keeps its connections and says nothing more."""
@@ -123,24 +129,39 @@ class Heard:
 class Subscriber:
     """Listens to everything below a topic, in MQTT 5, and holds each payload of the contract against its schema."""
 
+    is_clean = False
+    """Whether every connection begins anew; else the broker keeps for this one what comes while it is away."""
+
     def __init__(self, port: int, topic: str = "ostiary/#", *, is_checking: bool = True) -> None:
         self.heard: list[Heard] = []
         self.faults: list[str] = []
         self._is_checking = is_checking
         self._topic = topic
         self._ready = threading.Event()
-        # A session that the broker keeps, so that a restart of a persistent broker hides nothing from the test.
-        name = f"subscriber-{secrets.token_hex(6)}"
-        session = Properties(PacketTypes.CONNECT)
-        session.SessionExpiryInterval = 600
-        self.client = paho.Client(CallbackAPIVersion.VERSION2, name, protocol=paho.MQTTv5)
-        self.client.reconnect_delay_set(1, 1)
-        self.client.on_connect = self._on_connect
-        self.client.on_subscribe = lambda *_: self._ready.set()
-        self.client.on_message = self._on_message
-        self.client.connect(HOST, port, clean_start=False, properties=session)
+        self._port = port
+        self._name = f"subscriber-{secrets.token_hex(6)}"
+        self.client = self._make_client()
         self.client.loop_start()
         assert self._ready.wait(PATIENCE_S)
+
+    def _make_client(self) -> paho.Client:
+        """It connects as soon as its loop runs and a broker is there.
+
+        The broker keeps its session, so that a restart of a persistent one hides nothing from the test.
+        """
+        session = Properties(PacketTypes.CONNECT)
+        session.SessionExpiryInterval = 0 if self.is_clean else 600
+        client = paho.Client(CallbackAPIVersion.VERSION2, self._name, protocol=paho.MQTTv5)
+        client.reconnect_delay_set(1, 1)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_subscribe = lambda *_: self._ready.set()
+        client.on_message = self._on_message
+        client.connect_async(HOST, self._port, clean_start=self.is_clean, properties=session)
+        return client
+
+    def _on_disconnect(self, *_: Any) -> None:
+        """Nothing to do: it is tried again."""
 
     def _on_connect(self, _client: Any, _userdata: Any, flags: Any, *_: Any) -> None:
         if not flags.session_present:
@@ -156,6 +177,16 @@ class Subscriber:
         self.heard.append(
             Heard(message.topic, bytes(message.payload), bool(message.retain), message.qos, data, properties)
         )
+
+    def leave(self) -> None:
+        """For a while; the broker keeps what comes meanwhile, within its limits."""
+        self.client.disconnect()
+        self.client.loop_stop()
+
+    def come_back(self) -> None:
+        """As the same subscriber. A broker that is away just now is tried again."""
+        self.client = self._make_client()
+        self.client.loop_start()
 
     def on(self, end: str) -> list[Heard]:
         """Messages of topics that end so, in the order in which they came."""
@@ -173,8 +204,7 @@ def subscriber(port: int, topic: str = "ostiary/#", *, is_checking: bool = True)
     try:
         yield listening
     finally:
-        listening.client.disconnect()
-        listening.client.loop_stop()
+        listening.leave()
     assert not listening.faults, listening.faults
 
 

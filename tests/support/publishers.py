@@ -56,7 +56,13 @@ class MemoryPublisher:
         return {"events_published": len(self.events)}
 
     def outbox_state(self) -> dict[str, int]:
-        return {"depth": 0, "dropped": 0}
+        return {"depth": 0, "bytes": 0, "in_memory": 0, "dropped": 0}
+
+    def waiting_identities(self) -> set[str]:
+        return set()
+
+    def forget(self, identity_id: str) -> int:
+        return 0
 
     def close(self, *, timeout_s: float = 5.0) -> None:
         self.is_closed = True

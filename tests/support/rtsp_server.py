@@ -1,6 +1,6 @@
 """A camera on the network, in plain Python: RTSP over TCP (RFC 2326) with RTP/JPEG (RFC 2435).
 
-It can stall, hang up on everybody, go away and come back on the same port.
+It can stall, freeze, show nothing, say nothing, hang up on everybody, go away and come back on the same port.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Iterator
 from typing import Self
+
+import numpy as np
 
 from tests.support.clips import jpeg, numbered_picture
 
@@ -28,10 +30,18 @@ class NetworkCamera:
         self.size = (width, height)
         self.flowing = threading.Event()
         self.flowing.set()
+        self.speaking = threading.Event()
+        """Cleared: connections are taken, and nothing is said on new ones."""
+        self.speaking.set()
+        self.forgetful = False
+        """A connection taken without a word never hears one, whatever comes later."""
+        self.frozen = False
+        self.dark = False
         self.connections = 0
         self._clients: set[socket.socket] = set()
         self._listener: socket.socket | None = None
         self._pictures = [jpeg(numbered_picture(number, width, height)) for number in range(256)]
+        self._darkness = jpeg(np.zeros((height, width, 3), np.uint8))
         self._threads: list[threading.Thread] = []
         self.port = 0
 
@@ -76,8 +86,8 @@ class NetworkCamera:
         number = 0
         while client in self._clients:
             if self.flowing.wait(0.05):
-                yield number, self._pictures[number % 256]
-                number += 1
+                yield number, self._darkness if self.dark else self._pictures[number % 256]
+                number += not self.frozen
                 time.sleep(1 / self.fps)
 
     def _start(self, target: object, *args: object) -> None:
@@ -97,6 +107,11 @@ class NetworkCamera:
 
     def _serve(self, client: socket.socket) -> None:
         try:
+            if self.forgetful and not self.speaking.is_set():
+                while client.recv(1000):
+                    pass
+            while client in self._clients and not self.speaking.wait(0.05):
+                pass
             self.serve(client)
         except (OSError, ValueError):
             pass

@@ -39,6 +39,8 @@ def schema_of(topic: str, base: str = "ostiary") -> str:
         return ""
     if len(end) == 3 and end[0] == "camera" and end[2] == "status":
         return "camera-status"
+    if len(end) in (2, 3) and end[0] == "cmd" and end[2:] in ([], ["reply"]):
+        return "command-reply" if end[2:] else "command"
     assert tuple(end) in _BY_TOPIC_END, f"{topic} is not in the contract"
     return _BY_TOPIC_END[tuple(end)]
 
@@ -49,7 +51,7 @@ def validate(topic: str, payload: bytes, base: str = "ostiary") -> Any:
     if not name:
         assert payload[:3] == b"\xff\xd8\xff", "a snapshot is a JPEG"
         return payload
-    data = json.loads(payload) if name in ("event", "health") else payload.decode("utf-8")
+    data = json.loads(payload) if name in ("event", "health", "command", "command-reply") else payload.decode("utf-8")
     problems = [f"{'/'.join(map(str, one.path))}: {one.message}" for one in validator(name).iter_errors(data)]
     assert not problems, f"{topic}: {problems}"
     if name == "event":

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def test_v4l2_real_camera() -> None:
 
 def test_stream_gets_time_limits_and_few_threads() -> None:
     captures = FakeCaptures()
-    StreamOpener("rtsp://u:p@cam/1", "rtsp://***@cam/1", open_s=10, stall_s=2, factory=captures)()
+    StreamOpener("rtsp://u:p@cam/1", "rtsp://***@cam/1", stall_s=2, factory=captures)(10)
     target, backend, parameters = captures.made[0].arguments
     assert (target, backend) == ("rtsp://u:p@cam/1", cv2.CAP_FFMPEG)
     pairs = dict(zip(parameters[::2], parameters[1::2], strict=True))
@@ -87,7 +88,7 @@ def test_the_users_ffmpeg_options_are_left_alone(monkeypatch: pytest.MonkeyPatch
             monkeypatch.delenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", raising=False)
         else:
             monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", options)
-        StreamOpener("rtsp://cam/1", "rtsp://cam/1", open_s=1, stall_s=1, factory=FakeCaptures())()
+        StreamOpener("rtsp://cam/1", "rtsp://cam/1", stall_s=1, factory=FakeCaptures())()
         assert os.environ.get("OPENCV_FFMPEG_CAPTURE_OPTIONS") == options
 
 
@@ -99,6 +100,61 @@ def test_a_frame_that_cannot_be_decoded_is_a_source_error() -> None:
     device.advance()
     with pytest.raises(SourceError, match="cannot be decoded"):
         device.picture()
+
+
+class Late:
+    """A capture whose reads run out so many times before the first picture, and again after it."""
+
+    def __init__(self, times: int, read_s: float) -> None:
+        self.times, self.read_s, self.grabs = times, read_s, 0
+
+    def grab(self) -> bool:
+        self.grabs += 1
+        if self.grabs == self.times + 1:
+            return True
+        time.sleep(self.read_s)
+        return False
+
+
+@pytest.mark.parametrize(("read_s", "limit_s", "times", "comes"), [
+    (0.05, 30.0, 3, True),
+    (0.05, 0.12, 5, False),
+    # It breaks off, which is no lateness.
+    (0.0, 30.0, 1, False),
+])  # fmt: skip
+def test_the_first_picture_may_come_late(read_s: float, limit_s: float, times: int, comes: bool) -> None:  # noqa: FBT001
+    capture = Late(times, read_s)
+    limit = 0.05
+    device = CaptureDevice(capture, "camera", read_s=limit, first_until_s=time.monotonic() + limit_s)
+    if not comes:
+        with pytest.raises(SourceError):
+            device.advance()
+        assert capture.grabs <= times
+        return
+    device.advance()
+    assert capture.grabs == times + 1
+    # The second one may not.
+    with pytest.raises(SourceError):
+        device.advance()
+    assert capture.grabs == times + 2
+
+
+@pytest.mark.parametrize(("set_before", "stall_s", "expected"), [
+    (None, 2.5, "2"), (None, 0.5, "1"), (None, 20.0, "18"), ("7", 2.5, "7"),
+])  # fmt: skip
+def test_v4l2_waits_no_longer_than_the_stall_limit(
+    set_before: str | None, stall_s: float, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"
+    # First set, so that whatever the opener does to it is undone.
+    monkeypatch.setenv(name, "")
+    if set_before is None:
+        monkeypatch.delenv(name)
+    else:
+        monkeypatch.setenv(name, set_before)
+    (tmp_path / "video0").touch()
+    V4l2Opener(str(tmp_path / "video0"), Camera(stall_s=stall_s), factory=FakeCaptures())().close()
+    assert os.environ[name] == expected
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (4, 6, 1), (4, 6, 3), (4, 6, 4)])

@@ -21,6 +21,8 @@ from edge.errors import UsageError
     (" 12 ", "v4l2", "/dev/video12"),
     ("/dev/video0", "v4l2", "/dev/video0"),
     ("v4l2:/dev/v4l/by-id/usb-cam", "v4l2", "/dev/v4l/by-id/usb-cam"),
+    ("/dev/v4l/by-path/pci-0000:01:00.0-usb-0:1.3:1.0-video-index0", "v4l2",
+     "/dev/v4l/by-path/pci-0000:01:00.0-usb-0:1.3:1.0-video-index0"),
     ("rtsp://cam/1", "stream", "rtsp://cam/1"),
     ("rtsps://u:p@cam:322/1?x=y", "stream", "rtsps://u:p@cam:322/1?x=y"),
     ("HTTP://cam/video", "stream", "HTTP://cam/video"),

@@ -12,7 +12,8 @@ from tests.edge.cli.conftest import Command, finished
 from tests.support.bundles import make_bundle
 
 RECORD_KEYS = {
-    "id", "name", "note", "enabled", "valid_from", "valid_until", "created_at", "updated_at", "embeddings", "faces",
+    "id", "name", "note", "consent", "enabled", "groups", "zones", "schedule", "valid_from", "valid_until", "created_at",
+    "updated_at", "embeddings", "faces",
 }  # fmt: skip
 
 
@@ -56,21 +57,26 @@ def test_set_changes_only_what_is_given(ostiary: Command, gallery: Path) -> None
     assert (only(ostiary, gallery)["valid_until"], only(ostiary, gallery)["note"]) == (None, "")
 
 
-def test_the_disabled_and_the_expired_are_not_recognized(ostiary: Command, gallery: Path, hopper_file: Path) -> None:
-    def known() -> object:
+def test_the_disabled_are_not_recognized_and_of_the_expired_it_is_told(
+    ostiary: Command, gallery: Path, hopper_file: Path
+) -> None:
+    def known() -> tuple[object, object]:
         [row] = ostiary("identify", "--json", "--gallery", gallery, hopper_file).rows
-        return row["faces"][0]["identity"] and row["faces"][0]["identity"]["name"]
+        [face] = row["faces"]
+        return face["identity"] and face["identity"]["name"], face["validity"]
 
-    assert known() == "Grace Hopper"
-    for away, back in (
-        (["--disable"], ["--enable"]),
-        (["--valid-until", "2020-01-01"], ["--valid-until", ""]),
-        (["--valid-from", "2090-01-01"], ["--valid-from", ""]),
+    assert known() == ("Grace Hopper", "valid")
+    for away, back, expected in (
+        (["--disable"], ["--enable"], (None, None)),
+        (["--valid-until", "2020-01-01"], ["--valid-until", ""], ("Grace Hopper", "expired")),
+        (["--valid-from", "2090-01-01"], ["--valid-from", ""], ("Grace Hopper", "not_yet_valid")),
     ):
         assert ostiary("gallery", "set", "--gallery", gallery, "Grace Hopper", *away).code == 0
-        assert known() is None
+        assert known() == expected
         assert ostiary("gallery", "set", "--gallery", gallery, "Grace Hopper", *back).code == 0
-        assert known() == "Grace Hopper"
+        assert known() == ("Grace Hopper", "valid")
+    assert ostiary("gallery", "set", "--gallery", gallery, "Grace Hopper", "--valid-until", "2020-01-01").code == 0
+    assert "; expired: a door refuses\n" in ostiary("identify", "--gallery", gallery, hopper_file).out
 
 
 @pytest.mark.parametrize(
@@ -89,14 +95,6 @@ def test_set_changes_nothing_by_half(ostiary: Command, gallery: Path, changes: l
     assert (result.code, result.out) == (2, "")
     assert says in result.err
     assert only(ostiary, gallery) == before
-
-
-def test_remove_erases_and_says_so(ostiary: Command, gallery: Path) -> None:
-    wanted = only(ostiary, gallery)["id"]
-    result = ostiary("gallery", "remove", "--json", "--yes", "--gallery", gallery, "Grace Hopper")
-    assert result.rows == [{"id": wanted, "name": "Grace Hopper", "embeddings": 1, "faces": 0, "scrubbed": True}]
-    assert ostiary("gallery", "list", "--json", "--gallery", gallery).rows == []
-    assert b"Hopper" not in gallery.read_bytes()
 
 
 def test_remove_asks_first(home: Path, gallery: Path, ostiary: Command) -> None:

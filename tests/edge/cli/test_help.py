@@ -23,13 +23,27 @@ def commands(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> It
 
 
 EVERY = tuple(commands(make_parser()))
-NAMES = {"run", "demo", "watch", "enroll", "gallery", "identify", "verify", "check", "bench", "completion"}
+NAMES = {
+    "run",
+    "demo",
+    "watch",
+    "enroll",
+    "gallery",
+    "identify",
+    "verify",
+    "check",
+    "bench",
+    "completion",
+    "retire",
+    "command",
+    "keys",
+}
 
 
 def test_every_command_is_there() -> None:
     assert {words[0] for words in EVERY if words} == NAMES
     assert {words[1] for words in EVERY if words[:1] == ("gallery",) and words[1:]} == {
-        "list", "show", "set", "remove", "export", "import",
+        "list", "show", "set", "remove", "person", "audit", "retain", "rekey", "export", "import",
     }  # fmt: skip
 
 

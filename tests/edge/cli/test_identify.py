@@ -14,7 +14,7 @@ from edge.datatypes import Box
 from tests.edge.cli.conftest import Command, Result, finished, started
 
 PICTURE_KEYS = {"path", "width", "height", "faces"}
-FACE_KEYS = {"box", "confidence", "landmarks", "identity", "similarity", "margin", "quality"}
+FACE_KEYS = {"box", "confidence", "landmarks", "identity", "similarity", "margin", "validity", "quality"}
 HOPPER_BOX = Box(170, 99, 349, 338)
 
 
@@ -40,7 +40,7 @@ def test_json_has_exactly_the_fields_of_the_contract(
     assert face["margin"] == pytest.approx(face["similarity"] + 1, abs=1e-3)
     assert 0.5 < face["confidence"] <= 1
     assert 0.5 < face["quality"] <= 1
-    assert other["identity"] is None
+    assert (other["identity"], other["validity"], face["validity"]) == (None, None, "valid")
     assert other["similarity"] < 0.45
 
 

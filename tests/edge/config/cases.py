@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edge.config.settings import Group
+
 FINE: list[tuple[str, str, object]] = [
     ("device: {name: front-door}", "device.name", "front-door"),
     ("device: {name: a}", "device.name", "a"),
@@ -22,6 +24,14 @@ FINE: list[tuple[str, str, object]] = [
     ("mqtt: {tls: {enabled: true, ca_file: ca.pem}}", "mqtt.tls.ca_file", Path("ca.pem")),
     ("mqtt: {username: me, password_file: pw}", "mqtt.username", "me"),
     ("mqtt: {tls: null}", "mqtt.tls.enabled", False),
+    ("policy: {timezone: Europe/Berlin}", "policy.timezone", "Europe/Berlin"),
+    ("policy: {groups: {staff: }}", "policy.groups", {"staff": Group()}),
+    (
+        "policy: {zone: lab, groups: {staff: {zones: [lab], schedule: 'mon-fri 8:00-18:00'}}}",
+        "policy.groups",
+        {"staff": Group(("lab",), "mon-fri 8:00-18:00")},
+    ),
+    ("policy: {company: no_strangers}", "policy.company", "no_strangers"),
     ("publish: {snapshot: true}", "publish.snapshot", True),
     ("runtime: {tflite: tflite-runtime}", "runtime.tflite", "tflite-runtime"),
     ("enrol:\nlogging: {level: debug}", "logging.level", "debug"),
@@ -66,6 +76,14 @@ FAULTY: list[tuple[str, str]] = [
     ("mqtt: {client_id: 'a b'}", "mqtt.client_id"),
     ("mqtt: {hots: x}", "mqtt.hots"),
     ("mqtt: []", "mqtt"),
+    ("policy: {company: friends}", "policy.company"),
+    ("policy: {zone: 'a b'}", "policy.zone"),
+    ("policy: {groups: [staff]}", "policy.groups"),
+    ("policy: {groups: {staff: [lab]}}", "policy.groups.staff"),
+    ("policy: {groups: {staff: {zones: lab}}}", "policy.groups.staff.zones"),
+    ("policy: {groups: {staff: {zones: [a/b]}}}", "policy.groups.staff.zones[0]"),
+    ("policy: {groups: {staff: {hours: x}}}", "policy.groups.staff.hours"),
+    ("policy: {groups: {staff: {schedule: 8}}}", "policy.groups.staff.schedule"),
     ("publish: {health_interval_s: 0}", "publish.health_interval_s"),
     ("outbox: {max_events: 0}", "outbox.max_events"),
     ("enrol: {min_sharpness: 2}", "enrol.min_sharpness"),
@@ -80,6 +98,16 @@ CONTRADICTIONS: list[tuple[str, str]] = [
     ("camera: {region: [0.5, 0, 0.5, 1]}", "camera: region [0.5, 0.0, 0.5, 1.0]"),
     ("decide: {zone: [0, 1, 1, 0]}", "decide: zone [0.0, 1.0, 1.0, 0.0]"),
     ("decide: {give_up_after_s: 1}", "decide: give_up_after_s 1 is under unknown_after_s 2.5"),
+    (
+        "policy: {timezone: Mars}",
+        "policy: timezone 'Mars' is not known to this box; expected a name like Europe/Berlin",
+    ),
+    ("policy: {groups: {a b: }}", "policy: group 'a b'; expected a name of letters"),
+    ("policy: {groups: {staff: {zones: [lab]}}}", "policy: group 'staff' is limited to zones but zone is not set"),
+    (
+        "policy: {groups: {staff: {schedule: 'mon 8'}}}",
+        "policy.groups.staff: schedule: '8' in 'mon 8'; expected a time from 00:00 to 24:00",
+    ),
     ("mqtt: {password_file: pw}", "mqtt: password_file without username"),
     ("mqtt: {tls: {ca_file: ca.pem}}", "mqtt.tls: enabled is false but other TLS settings are given"),
     ("mqtt: {tls: {insecure: true}}", "mqtt.tls: enabled is false but other TLS settings are given"),

@@ -44,7 +44,9 @@ def test_the_example_may_be_uncommented_as_it_stands() -> None:
     assert yaml.safe_load(text)["detect"]["width_px"] == 640
     changed = parse_settings(text)
     # Those whose default is none are shown with an example instead.
-    assert dataclasses.replace(changed, mqtt=dataclasses.replace(changed.mqtt, client_id=None)) == Settings()
+    home_assistant = dataclasses.replace(changed.home_assistant, area=None)
+    mqtt = dataclasses.replace(changed.mqtt, client_id=None)
+    assert dataclasses.replace(changed, mqtt=mqtt, home_assistant=home_assistant) == Settings()
 
 
 def every_setting(kind: type, path: str = "") -> Iterator[tuple[str, dataclasses.Field[Any]]]:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from edge.datatypes import Embedding, Floats, Identity
+from edge.gallery.opening import open_gallery
 from edge.gallery.records import EnrolledFace, Member
-from edge.gallery.store import Gallery, open_gallery
+from edge.gallery.store import Gallery
 
 EMBEDDER = "test-1"
 LENGTH = 16

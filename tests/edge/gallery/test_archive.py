@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from edge.datatypes import Embedding
 from edge.errors import GalleryError, UsageError
-from edge.gallery import rows
 from edge.gallery.archive import ImportReport, export_gallery, import_gallery
 from edge.gallery.records import PNG_SIGNATURE, EnrolledFace
 from edge.gallery.store import Gallery
@@ -170,8 +169,8 @@ def test_an_identity_that_is_here_already(
         whole = faces(3, 1)
         ada = source.get("Ada")
         with target.change() as connection:
-            rows.insert_identity(connection, ada)
-            rows.insert_faces(connection, ada.id, [whole[0], faces(1, 50)[0]], 1.0)
+            target.identities.insert(connection, ada)
+            target.embeddings.insert(connection, ada.id, [whole[0], faces(1, 50)[0]], 1.0)
         target.rename(ada.id, "Countess")
         revision = target.revision
         assert import_gallery(target, tmp_path / "file", on_conflict=on_conflict) == report
@@ -200,7 +199,7 @@ def drop(line: int, key: str) -> Callable[[Lines], None]:
 
 
 WRONG: list[tuple[Callable[[Lines], Any], str]] = [
-    (put(0, "schema", 2), "line 1: export of schema 2, from a newer version; expected schema 1"),
+    (put(0, "schema", 3), "line 1: export of schema 3, from a newer version; expected schema 2"),
     (put(0, "schema", "1"), "line 1.*gallery.schema"),
     (put(0, "embedder_id", "other"), "line 1: export of embedder 'other'.*expected one of 'test-1'"),
     (put(0, "embedding_length", 15), "line 1: export of embedder"),
@@ -224,6 +223,14 @@ WRONG: list[tuple[Callable[[Lines], Any], str]] = [
     (put(1, "name", None), "line 2.*identity.name"),
     (put(1, "note", "x" * 3000), "line 2: note of 3000"),
     (put(1, "note", "\udcff"), "line 2: note"),
+    (put(1, "consent", "x" * 3000), "line 2: consent of 3000"),
+    (put(1, "consent", None), "line 2.*identity.consent"),
+    (put(1, "groups", ["night shift"]), "line 2: group 'night shift'"),
+    (put(1, "groups", "staff"), "line 2.*identity.groups"),
+    (put(1, "zones", ["a"] * 51), "line 2: 51 names of a zone"),
+    (put(1, "zones", [1]), "line 2.*identity.zones"),
+    (put(1, "schedule", "whenever"), "line 2: schedule 'whenever'"),
+    (put(1, "schedule", "mon 08:00-09:00;" * 200), "line 2: schedule of"),
     (put(1, "enabled", 1), "line 2.*identity.enabled"),
     (put(1, "created_at", 10**400), "line 2.*identity.created_at"),
     (put(2, "added_at", -(10**400)), "line 3.*embedding.added_at"),
@@ -256,6 +263,20 @@ def test_a_file_that_says_something_wrong_changes_nothing(
     change(lines)
     write_lines(export, lines)
     refuse(tmp_path, export, expected)
+
+
+def test_an_export_of_version_1_is_still_read(tmp_path: Path, export: Path) -> None:
+    lines = read_lines(export)
+    lines[0]["schema"] = 1
+    for line in lines:
+        for key in ("consent", "groups", "zones", "schedule"):
+            line.pop(key, None)
+    write_lines(export, lines)
+    with opened(tmp_path / "target") as target:
+        assert import_gallery(target, export) == ImportReport(added=3, embeddings=5)
+        assert {(one.consent, one.groups, one.zones, one.schedule) for one in target.list_identities()} == {
+            ("", (), (), "")
+        }
 
 
 def refuse(tmp_path: Path, export: Path, expected: str) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from edge.datatypes import Access
 from edge.errors import GalleryError
 from edge.gallery.live import LiveIndex
 from edge.gallery.store import Gallery
-from tests.edge.gallery.support import Clock, faces, opened
+from tests.edge.gallery.support import faces, opened
 from tests.support.data import ROOT
 
 
@@ -32,8 +33,8 @@ class Watched:
         self.opens = 0
         with opened(path) as gallery:
             gallery.enrol("Ada", faces(2, 1))
-        self.ticks, self.clock = Ticks(), Clock()
-        self.live = LiveIndex(self._open, clock=self.clock, now_ns=self.ticks)
+        self.ticks = Ticks()
+        self.live = LiveIndex(self._open, now_ns=self.ticks)
 
     def _open(self) -> Gallery:
         self.opens += 1
@@ -70,7 +71,7 @@ def test_what_another_process_enrols_is_matched_within_a_second(watched: Watched
     [
         (lambda gallery: gallery.remove("Ada"), None),
         (lambda gallery: gallery.set_enabled("Ada", enabled=False), None),
-        (lambda gallery: gallery.set_validity("Ada", valid_from=None, valid_until=5.0), None),
+        (lambda gallery: gallery.set_validity("Ada", valid_from=None, valid_until=5.0), "Ada"),
         (lambda gallery: gallery.rename("Ada", "Countess"), "Countess"),
     ],
 )
@@ -93,14 +94,17 @@ def test_looking_for_changes_is_rationed(watched: Watched) -> None:
         assert watched.name_of(1) is None
 
 
-def test_an_identity_that_expires_while_the_gallery_cannot_be_read_is_not_matched(watched: Watched) -> None:
+def test_what_limits_an_identity_is_known_while_the_gallery_cannot_be_read(watched: Watched) -> None:
     with opened(watched.path) as gallery:
+        record = gallery.get("Ada")
         gallery.set_validity("Ada", valid_from=None, valid_until=2000.0)
+    assert watched.live.access(record.id) == Access()
     watched.refresh()
     watched.live.close()
+    watched.refresh()
     assert watched.name_of(1) == "Ada"
-    watched.clock.now = 2000.0
-    assert watched.name_of(1) is None
+    assert watched.live.access(record.id) == Access(valid_until=2000.0)
+    assert watched.live.access("nobody") is None
 
 
 def test_while_the_gallery_cannot_be_read_the_last_index_serves_on(
@@ -158,3 +162,50 @@ def test_when_the_gallery_is_gone_nobody_is_matched(watched: Watched) -> None:
 def test_a_gallery_that_cannot_be_opened_at_the_start_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(GalleryError, match="no such file"):
         LiveIndex(lambda: opened(tmp_path / "none", create=False))
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from edge.errors import GalleryError
+from edge.gallery.live import FULL_DISK_S, LiveIndex
+from tests.edge.gallery.support import faces, opened
+path, now = Path(sys.argv[1]), 0
+# No file may grow any more; to SQLite that is a full disk.
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+live = LiveIndex(lambda: opened(path, busy_s=0.1), now_ns=lambda: now)
+print(len(live.index), live.index.search(faces(1, 1)[0].embedding.vector).identity.name)
+with opened(path) as other:
+    try:
+        other.enrol("Nobody", faces(1))
+    except GalleryError as error:
+        print(error.problem.partition(" (")[0].partition(";")[0])
+resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+with opened(path) as other:
+    other.remove("Ada")
+now += int((FULL_DISK_S - 1) * 1e9)
+print(live.refresh())
+now += int(1e9)
+print(live.refresh(), len(live.index), live.problem)
+with opened(path) as other:
+    other.enrol("Bob", faces(2))
+now += int(1e9)
+print(live.refresh(), len(live.index))
+"""
+
+
+def test_on_a_full_disk_everybody_is_still_recognized_and_later_all_is_as_ever(tmp_path: Path) -> None:
+    path = tmp_path / "gallery.sqlite"
+    with opened(path) as gallery:
+        gallery.enrol("Ada", faces(1))
+        gallery.enrol("Eve", faces(1, 1))
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(path)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stderr
+    first, refusal, *rest = done.stdout.splitlines()
+    assert first == "2 Eve"
+    assert refusal in {"disk full", "input/output error"}
+    assert rest == ["False", "True 1 ", "True 3"]

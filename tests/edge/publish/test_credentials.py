@@ -38,6 +38,30 @@ def test_a_password_file_that_holds_no_password_is_refused(tmp_path: Path, conte
     assert caught.value.exit_code == 2
 
 
+def test_what_systemd_hands_over_goes_before_the_configured_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured = tmp_path / "password"
+    configured.write_text("configured", encoding="utf-8")
+    handed = tmp_path / "credentials"
+    handed.mkdir()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(handed))
+    assert read_password(with_password(configured)) == "configured"
+    credential = handed / "mqtt-password"
+    credential.write_text("", encoding="utf-8")
+    assert read_password(with_password(configured)) == "configured"
+    credential.write_text("handed\n", encoding="utf-8")
+    credential.chmod(0o400)
+    configured.chmod(0o644)
+    assert read_password(with_password(configured)) == "handed"
+    assert read_password(Mqtt(username="door")) == "handed"
+    # Who may read the other file is no longer this process's affair.
+    assert warn_of_open_files(with_password(configured)) == []
+    credential.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="mqtt-password"):
+        read_password(with_password(configured))
+
+
 def test_a_missing_password_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         read_password(with_password(tmp_path / "nowhere"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from edge.config.settings import Mqtt
 from edge.outbox import Outbox
 from edge.publish import MqttPublisher
+from edge.timebase import Clock
 from tests.support.data import ROOT
 from tests.support.events import make_event
 from tests.support.mosquitto import HOST, Heard, Mosquitto, free_port, mosquitto, subscriber, wait_for
@@ -34,10 +36,23 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
         yield running
 
 
+class WallClock:
+    """Right until somebody sets it."""
+
+    def __init__(self) -> None:
+        self.shift_s = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.shift_s
+
+
 @contextmanager
-def publishing(tmp_path: Path, port: int, protocol: str) -> Iterator[MqttPublisher]:
+def publishing(
+    tmp_path: Path, port: int, protocol: str, *, wall_clock: WallClock | None = None
+) -> Iterator[MqttPublisher]:
     mqtt = Mqtt(host=HOST, port=port, protocol=protocol, event_ttl_s=TTL_S, keepalive_s=2)
-    outbox = Outbox(tmp_path / "outbox.sqlite")
+    clock = Clock(unix_s=wall_clock) if wall_clock is not None else None
+    outbox = Outbox(tmp_path / "outbox.sqlite", clock=clock)
     publisher = MqttPublisher(mqtt, device="front", camera="porch", outbox=outbox, boot_id="this-boot")
     try:
         yield publisher
@@ -68,14 +83,24 @@ def check_topics(live: list[Heard], history: list[Heard]) -> None:
         assert first_seqs == sorted(first_seqs)
 
 
-def test_double_take_281_a_broker_stopped_and_started_again(tmp_path: Path, broker: Mosquitto, protocol: str) -> None:
-    with subscriber(broker.port) as listening, publishing(tmp_path, broker.port, protocol) as publisher:
+@pytest.mark.parametrize(("protocol", "jump_s"), [("5", 3600.0), ("3.1.1", -3600.0)])
+def test_double_take_281_a_broker_stopped_and_started_again(
+    tmp_path: Path, broker: Mosquitto, protocol: str, jump_s: float
+) -> None:
+    """Nor does somebody who sets the wall clock while events wait make an old one live."""
+    clock = WallClock()
+    with (
+        subscriber(broker.port) as listening,
+        publishing(tmp_path, broker.port, protocol, wall_clock=clock) as publisher,
+    ):
         before = publish(publisher, 5)
         wait_for(lambda: len(listening.on("/event")) == 5, "the events before")
         wait_for(lambda: publisher.outbox_state()["depth"] == 0, "their acknowledgements")
         broker.stop()
         wait_for(lambda: not publisher.is_connected, "the loss to be noticed")
-        during = publish(publisher, 12)
+        during = publish(publisher, 6)
+        clock.shift_s = jump_s
+        during += publish(publisher, 6)
         # Each attempt that fails is at least 0.35 s after the last: the events outlive their time.
         failures = publisher.counters()["connection_failures"]
         wait_for(lambda: publisher.counters()["connection_failures"] >= failures + 2, "two attempts")
@@ -85,9 +110,35 @@ def test_double_take_281_a_broker_stopped_and_started_again(tmp_path: Path, brok
         wait_for(lambda: len(ids(listening.on("/event"))) == 10, "the live ones")
         wait_for(lambda: len(ids(listening.on("/history"))) == 12, "the old ones")
         live, history = listening.on("/event"), listening.on("/history")
+        check_nothing_is_retained(broker.port)
     assert (ids(live), ids(history)) == (before + after, during)
     assert {one.data["seq"] for one in live + history} == set(range(1, 23))
     check_topics(live, history)
+    # The age is counted, not read from a clock that somebody sets.
+    assert all(TTL_S * 1e3 < one.data["age_ms"] < 60_000 for one in history)
+
+
+def check_nothing_is_retained(port: int) -> None:
+    """Whoever comes now hears how things are, and of no event."""
+    with subscriber(port) as newcomer:
+        wait_for(lambda: newcomer.last("front/status"), "the retained states")
+        assert newcomer.on("/event") + newcomer.on("/history") == []
+
+
+@pytest.mark.parametrize(("first_s", "second_s"), [(0.0, 3600.0), (0.0, -3600.0)])
+def test_double_take_281_processes_whose_clocks_disagree(
+    tmp_path: Path, broker: Mosquitto, first_s: float, second_s: float
+) -> None:
+    outbox = tmp_path / "outbox.sqlite"
+    with subscriber(broker.port) as listening:
+        with killable(free_port(), "5", outbox, 3, shift_s=first_s) as process:
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
+        with killable(broker.port, "5", outbox, 0, shift_s=second_s):
+            wait_for(lambda: len(ids(listening.on("/history"))) == 3, "all as history")
+            check_nothing_is_retained(broker.port)
+        assert [one.data["seq"] for one in listening.on("/history")] == [1, 2, 3]
+        assert listening.on("/event") == []
 
 
 def test_a_broker_that_freezes_loses_nothing(tmp_path: Path, broker: Mosquitto, protocol: str) -> None:
@@ -105,10 +156,12 @@ def test_a_broker_that_freezes_loses_nothing(tmp_path: Path, broker: Mosquitto, 
 
 
 @contextmanager
-def killable(port: int, protocol: str, outbox: Path, events: int) -> Iterator[subprocess.Popen[str]]:
-    """A publisher in a process of its own, ready."""
-    module = "tests.support.publishing_process"
-    command = [sys.executable, "-m", module, str(port), protocol, str(outbox), str(events)]
+def killable(
+    port: int, protocol: str, outbox: Path, events: int, *, shift_s: float = 0.0
+) -> Iterator[subprocess.Popen[str]]:
+    """A publisher in a process of its own, ready; its wall clock is wrong by `shift_s`."""
+    modules = ["tests.support.shifted_clock", str(shift_s), "tests.support.publishing_process"]
+    command = [sys.executable, "-m", *modules, str(port), protocol, str(outbox), str(events)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
             assert process.stdout is not None

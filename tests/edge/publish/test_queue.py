@@ -11,9 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from edge.datatypes import Event
 from edge.outbox import Outbox, Pending
-from edge.publish.queue import HISTORY_PER_S, REFUSED_PAUSE_S, WINDOW, EventQueue, Handover
+from edge.outbox.record import ERASED
+from edge.publish.queue import HISTORY_PER_S, WINDOW, EventQueue, Handover
+from edge.publish.refusals import LIVE_PAUSE_NS, MAX_REFUSED, MAX_STRIKES, PAUSE_NS
 from edge.timebase import Clock
-from tests.support.events import make_event
+from tests.edge.outbox.support import QUICK_FOLDER
+from tests.support.events import ADA, make_event
 
 TTL_S = 5.0
 
@@ -41,10 +44,11 @@ def time() -> FakeClock:
 
 
 @pytest.fixture
-def outbox(tmp_path: Path, time: FakeClock) -> Iterator[Outbox]:
-    made = Outbox(tmp_path / "o.sqlite", clock=time.clock())
-    yield made
-    made.close()
+def outbox(time: FakeClock) -> Iterator[Outbox]:
+    with tempfile.TemporaryDirectory(dir=QUICK_FOLDER) as folder:
+        made = Outbox(Path(folder) / "o.sqlite", clock=time.clock())
+        yield made
+        made.close()
 
 
 def queue_on(outbox: Outbox, time: FakeClock, boot_id: str = "boot") -> EventQueue:
@@ -57,6 +61,13 @@ def take_all(queue: EventQueue, first_mid: int = 1) -> list[Handover]:
         queue.sent(first_mid + len(taken), handover)
         taken.append(handover)
     return taken
+
+
+def prove(queue: EventQueue, mid: int = 9_000_000) -> None:
+    """The broker answers what it is asked after its acknowledgements."""
+    if queue.needs_proof:
+        queue.asked(mid)
+        queue.answered(mid)
 
 
 class BusyOutbox(Outbox):
@@ -89,6 +100,8 @@ def test_young_events_go_live_in_order_and_leave_the_disk_when_acknowledged(outb
     assert [(one.event.seq, one.is_replay) for one in taken] == [(1, False), (2, False), (3, False)]
     assert outbox.depth == 3
     assert [queue.acknowledged(mid) for mid in (1, 2, 3, 4)] == [True, True, True, False]
+    assert outbox.depth == 3
+    prove(queue)
     assert outbox.depth == 0
     assert queue.is_live_empty
 
@@ -151,6 +164,7 @@ def test_history_is_gentle_and_behind_live_events(outbox: Outbox, time: FakeCloc
             queue.put(time.event())
         for handover in take_all(queue, 1000 + step * 10):
             queue.acknowledged(1000 + step * 10)
+            prove(queue)
             sent.append(handover)
         time.pass_s(0.01)
     history = [one.event.seq for one in sent if one.is_replay]
@@ -185,10 +199,135 @@ def test_a_refused_event_is_kept_and_asked_again_later(outbox: Outbox, time: Fak
     take_all(queue)
     assert queue.refused(1)
     assert queue.next() is None
-    time.pass_s(REFUSED_PAUSE_S + 0.5)
+    time.pass_s(LIVE_PAUSE_NS / 1e9)
     (again,) = take_all(queue, 9)
-    assert again.is_replay
-    assert not queue.refused(1)
+    assert not again.is_replay
+    assert queue.refused(9)
+    assert not queue.refused(9)
+    time.pass_s(TTL_S)
+    (late,) = take_all(queue, 10)
+    assert late.is_replay
+
+
+def test_one_event_refused_for_ever_is_given_up_when_others_were_accepted(outbox: Outbox, time: FakeClock) -> None:
+    before = queue_on(outbox, time)
+    stored = [before.put(time.event()).seq for _ in range(60)]
+    queue = queue_on(outbox, time)
+    accepted: list[int] = []
+    refusals = 0
+    for mid in range(5000):
+        time.pass_s(0.05)
+        if mid % 100 == 0 and len(stored) < 100:
+            # Others go on happening.
+            stored.append(outbox.append(time.event()).seq)
+        handover = queue.next()
+        if handover is None:
+            continue
+        queue.sent(mid, handover)
+        if handover.pending.seq == 3:
+            refusals += 1
+            assert queue.refused(mid)
+        else:
+            accepted.append(handover.pending.seq)
+            assert queue.acknowledged(mid)
+            prove(queue)
+    assert refusals == MAX_STRIKES
+    assert accepted == [seq for seq in stored if seq != 3]
+    assert (outbox.depth, outbox.dropped, outbox.state()["dropped_refused"]) == (0, 1, 1)
+
+
+def test_a_broker_that_refuses_everything_costs_no_event(outbox: Outbox, time: FakeClock) -> None:
+    before = queue_on(outbox, time)
+    stored = [before.put(time.event()).seq for _ in range(MAX_REFUSED + 30)]
+    queue = queue_on(outbox, time)
+    asked = 0
+    for mid in range(1000):
+        time.pass_s(1.0)
+        if (handover := queue.next()) is not None:
+            asked += 1
+            queue.sent(mid, handover)
+            queue.refused(mid)
+    assert (outbox.depth, outbox.dropped) == (len(stored), 0)
+    # Gently: not more than one at a time, and a pause after each.
+    assert 20 < asked <= 1000 / (PAUSE_NS / 1e9) + 1
+    queue.connection_lost()
+    accepted = []
+    for mid in range(10_000, 14_000):
+        time.pass_s(0.05)
+        if (handover := queue.next()) is not None:
+            queue.sent(mid, handover)
+            queue.acknowledged(mid)
+            prove(queue)
+            accepted.append(handover.pending.seq)
+    assert sorted(accepted) == stored
+    assert outbox.depth == 0
+
+
+def test_an_event_at_which_the_broker_hangs_up_is_passed_by(outbox: Outbox, time: FakeClock) -> None:
+    """As mosquitto does with what is too large: it closes the connection, and has looked at nothing behind it."""
+    before = queue_on(outbox, time)
+    for _ in range(60):
+        before.put(time.event())
+    queue = queue_on(outbox, time)
+    accepted: list[int] = []
+    losses = 0
+    for mid in range(5000):
+        time.pass_s(0.06)
+        if mid % 100 == 0:
+            # Others go on happening.
+            outbox.append(time.event())
+        handover = queue.next()
+        if handover is None:
+            continue
+        queue.sent(mid, handover)
+        if handover.pending.seq == 2:
+            losses += 1
+            queue.connection_lost()
+        else:
+            assert queue.acknowledged(mid)
+            prove(queue)
+            accepted.append(handover.pending.seq)
+    assert sorted(accepted) == [1, *range(3, 111)]
+    assert MAX_STRIKES < losses <= 3 * MAX_STRIKES
+    assert (outbox.depth, outbox.state()["dropped_refused"]) == (0, 1)
+
+
+def test_what_was_acknowledged_but_not_proved_is_sent_again(outbox: Outbox, time: FakeClock) -> None:
+    queue = queue_on(outbox, time)
+    queue.put(time.event())
+    (first,) = take_all(queue)
+    queue.acknowledged(1)
+    queue.asked(50)
+    assert queue.next() is None
+    queue.connection_lost()
+    queue.answered(50)
+    assert outbox.depth == 1
+    (second,) = take_all(queue, 2)
+    assert second.event.event_id == first.event.event_id
+    time.pass_s(3)
+    queue.acknowledged(2)
+    queue.asked(51)
+    assert queue.oldest_wait_s() == 0.0
+    time.pass_s(4)
+    assert queue.oldest_wait_s() == 4.0
+    queue.answered(51)
+    assert outbox.depth == 0
+
+
+def test_nothing_names_somebody_who_was_forgotten(outbox: Outbox, time: FakeClock) -> None:
+    queue = queue_on(outbox, time)
+    for _ in range(3):
+        queue.put(time.event())
+    assert outbox.identities() == {ADA.id}
+    assert queue.forget(ADA.id) == 3
+    taken = take_all(queue)
+    assert [(one.event.seq, one.event.decision.identity) for one in taken] == [(seq, ERASED) for seq in (1, 2, 3)]
+    queue.connection_lost()
+    time.pass_s(TTL_S + 1)
+    history = queue.next()
+    assert history is not None
+    assert history.is_replay
+    assert history.event.decision.identity == ERASED
 
 
 def test_an_acknowledgement_owed_for_long_is_seen(outbox: Outbox, time: FakeClock) -> None:
@@ -205,13 +344,17 @@ class Delivery(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self._folder = tempfile.TemporaryDirectory()
+        self._folder = tempfile.TemporaryDirectory(dir=QUICK_FOLDER)
         self.time = FakeClock()
         self.outbox = Outbox(Path(self._folder.name) / "o.sqlite", clock=self.time.clock())
         self.queue = queue_on(self.outbox, self.time)
         self.mid = 0
         self.in_flight: dict[int, int] = {}
+        self.acknowledged: set[int] = set()
+        self.question: tuple[int, set[int]] = 0, set()
         self.delivered: set[int] = set()
+        self.given_up: set[int] = set()
+        self.refused: set[int] = set()
         self.last_live_seq = 0
 
     @rule(age_s=st.sampled_from([0.0, 0.3, 4.0, 9.0]))
@@ -229,9 +372,11 @@ class Delivery(RuleBasedStateMachine):
             return
         seq = handover.pending.seq
         assert seq not in self.in_flight.values()
+        assert seq not in self.acknowledged | self.question[1]
         if not handover.is_replay:
             assert handover.age_ms <= TTL_S * 1e3
-            assert seq > self.last_live_seq
+            assert seq > self.last_live_seq or seq in self.refused
+            assert seq >= self.last_live_seq
             self.last_live_seq = seq
         self.mid += 1
         self.queue.sent(self.mid, handover)
@@ -242,39 +387,64 @@ class Delivery(RuleBasedStateMachine):
     def acknowledge(self, data: st.DataObject) -> None:
         mid = data.draw(st.sampled_from(sorted(self.in_flight)))
         assert self.queue.acknowledged(mid)
-        self.delivered.add(self.in_flight.pop(mid))
+        self.acknowledged.add(self.in_flight.pop(mid))
+
+    @precondition(lambda self: self.queue.needs_proof)
+    @rule()
+    def ask(self) -> None:
+        self.mid += 1
+        self.queue.asked(self.mid)
+        self.question = self.mid, self.acknowledged
+        self.acknowledged = set()
+
+    @precondition(lambda self: self.question[1])
+    @rule()
+    def answer(self) -> None:
+        self.queue.answered(self.question[0])
+        self.delivered |= self.question[1]
+        self.question = 0, set()
 
     @precondition(lambda self: self.in_flight)
     @rule(data=st.data())
     def refuse(self, data: st.DataObject) -> None:
         mid = data.draw(st.sampled_from(sorted(self.in_flight)))
+        before = self.outbox.dropped
         assert self.queue.refused(mid)
-        del self.in_flight[mid]
+        seq = self.in_flight.pop(mid)
+        self.refused.add(seq)
+        if self.outbox.dropped > before:
+            self.given_up.add(seq)
+
+    def forget_connection(self) -> None:
+        self.in_flight.clear()
+        self.acknowledged = set()
+        self.question = 0, set()
         self.last_live_seq = 0
 
     @rule()
     def lose_connection(self) -> None:
+        before = self.outbox.dropped
         self.queue.connection_lost()
-        self.in_flight.clear()
-        self.last_live_seq = 0
+        self.refused |= set(self.in_flight.values())
+        if self.outbox.dropped > before:
+            self.given_up.add(next(iter(self.in_flight.values())))
+        self.forget_connection()
 
     @rule()
     def restart(self) -> None:
         self.queue = queue_on(self.outbox, self.time)
-        self.in_flight.clear()
-        self.last_live_seq = 0
+        self.forget_connection()
 
     @invariant()
     def nothing_is_deleted_before_it_is_acknowledged(self) -> None:
         assert len(self.in_flight) <= WINDOW
         waiting = {one.seq for one in self.outbox.pending(limit=10_000)}
-        assert not waiting & self.delivered
-        assert len(waiting) + len(self.delivered) == max(waiting | self.delivered, default=0)
+        settled = self.delivered | self.given_up
+        assert not waiting & settled
+        assert waiting | settled == set(range(1, max(waiting | settled, default=0) + 1))
 
     def teardown(self) -> None:
-        self.queue.connection_lost()
-        self.in_flight.clear()
-        self.last_live_seq = 0
+        self.lose_connection()
         for _ in range(1000):
             if not self.outbox.depth:
                 break
@@ -283,6 +453,7 @@ class Delivery(RuleBasedStateMachine):
             for mid in list(self.in_flight):
                 self.queue.acknowledged(mid)
                 del self.in_flight[mid]
+            prove(self.queue)
         assert self.outbox.depth == 0
         self.outbox.close()
         self._folder.cleanup()

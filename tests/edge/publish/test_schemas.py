@@ -111,8 +111,9 @@ def test_the_subscriber_in_the_docs_opens_for_a_live_event_only(tmp_path: Path) 
             limit.start()
             try:
                 wait_for(lambda: "Sending SUBACK" in broker.log, "its subscription")
-                sound = event()
-                for payload in ({**sound, "replayed": True}, {**sound, "age_ms": 60_000}, sound):
+                sound = {**event(), "allowed": True, "reason": "allowed"}
+                refused = ({**sound, "replayed": True}, {**sound, "age_ms": 60_000}, {**sound, "allowed": False})
+                for payload in (*refused, sound):
                     text = json.dumps(payload)
                     publish.single("ostiary/front/event", text, qos=1, hostname="127.0.0.1", port=broker.port)
                 assert subscriber.stdout is not None

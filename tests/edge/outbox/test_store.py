@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from edge.datatypes import Box, Event, Identity
 from edge.errors import OutboxError
-from edge.outbox import Outbox, decode_event, encode_event
+from edge.outbox import Bounds, Outbox, decode_event, encode_event
 from tests.support.events import ADA, make_event
 
 
 @contextmanager
 def opened(path: Path, *, max_events: int = 1000) -> Iterator[Outbox]:
-    outbox = Outbox(path, max_events=max_events)
+    outbox = Outbox(path, bounds=Bounds(max_events))
     try:
         yield outbox
     finally:
