@@ -21,7 +21,7 @@ from edge.decide import Thresholds
 from edge.errors import UsageError
 from edge.forgetting import Forgetting
 from edge.gallery import LiveIndex, gallery_of
-from edge.gallery.retention import Retention
+from edge.gallery.privacy.retention import Retention
 from edge.health import Health, ServiceManager
 from edge.interfaces import FrameSource
 from edge.loop import Attendant, Loop, Outside

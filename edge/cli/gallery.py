@@ -17,7 +17,7 @@ from edge.gallery import (
     import_gallery,
     parse_moment,
 )
-from edge.gallery.person import moment, person_json
+from edge.gallery.privacy.person import moment, person_json
 from edge.gallery.records import check_validity, clean_schedule, clean_slugs
 from edge.paths import gallery_file
 from edge.reader import bundle_folder

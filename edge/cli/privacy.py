@@ -10,11 +10,11 @@ from edge.cli.gallery import FIRST, NONE_YET, opened
 from edge.errors import EXIT_OK, EXIT_OTHER, EXIT_REJECTED, UsageError
 from edge.gallery import IdentityRecord
 from edge.gallery.audit import AuditCheck, AuditRow
-from edge.gallery.erasure import NOT_COVERED, Receipt, erase
-from edge.gallery.person import audit_json, export_person
-from edge.gallery.rekey import Rekeyed, rekey_gallery
-from edge.gallery.retention import retain
-from edge.gallery.sealing import sealer_of
+from edge.gallery.encryption.rekey import Rekeyed, rekey_gallery
+from edge.gallery.encryption.sealing import sealer_of
+from edge.gallery.privacy.erasure import NOT_COVERED, Receipt, erase
+from edge.gallery.privacy.person import audit_json, export_person
+from edge.gallery.privacy.retention import retain
 from edge.paths import gallery_file
 from edge.timebase import clock_synced, rfc3339, wall_clock
 

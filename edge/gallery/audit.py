@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from edge.gallery.columns import Columns
+from edge.gallery.encryption.columns import Columns
 from edge.gallery.records import Actor
 from edge.timebase import wall_clock
 

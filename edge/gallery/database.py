@@ -16,8 +16,8 @@ from typing import Any
 
 from edge.errors import GalleryError
 from edge.gallery.audit import AuditLog
-from edge.gallery.columns import Columns
-from edge.gallery.keyring import add_key
+from edge.gallery.encryption.columns import Columns
+from edge.gallery.encryption.keyring import add_key
 from edge.gallery.schema import SCHEMA_VERSION, migrate, write_schema
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge.datatypes import Embedding, Floats
 from edge.errors import GalleryError
-from edge.gallery.columns import Columns
+from edge.gallery.encryption.columns import Columns
 from edge.gallery.records import EnrolledFace, Member
 from edge.gallery.rows import read_revision
 from edge.gallery.search import Index

@@ -11,8 +11,8 @@ from typing import Self, TypeVar
 
 from edge.gallery import database, rows
 from edge.gallery.audit import Action, AuditLog, local_actor
-from edge.gallery.columns import Columns
-from edge.gallery.keyring import add_key, check_keys
+from edge.gallery.encryption.columns import Columns
+from edge.gallery.encryption.keyring import add_key, check_keys
 from edge.gallery.records import Actor
 
 T = TypeVar("T")

@@ -8,9 +8,9 @@ from pathlib import Path
 from edge.config.settings import Settings
 from edge.errors import GalleryError
 from edge.gallery import database
-from edge.gallery.columns import Columns
-from edge.gallery.keyring import check_keys, prove_keys
-from edge.gallery.sealing import Sealer, sealer_of
+from edge.gallery.encryption.columns import Columns
+from edge.gallery.encryption.keyring import check_keys, prove_keys
+from edge.gallery.encryption.sealing import Sealer, sealer_of
 from edge.gallery.store import Gallery
 from edge.manifest import Manifest
 from edge.paths import gallery_file

@@ -13,7 +13,7 @@ from ulid import ULID
 
 from edge.datatypes import Access, Identity
 from edge.errors import UsageError
-from edge.gallery.columns import Columns
+from edge.gallery.encryption.columns import Columns
 from edge.gallery.records import IdentityRecord, Member, check_validity, clean_name, clean_note
 from edge.timebase import wall_clock
 

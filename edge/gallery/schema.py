@@ -2,7 +2,7 @@
 
 Version 2 added consent, groups, zones and schedule of an identity, the audit log and the keys of an encrypted gallery.
 What is personal (name, note, consent, source, vector, face) is text or float32 as it is, or a sealed blob: see
-edge.gallery.columns.
+edge.gallery.encryption.columns.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from edge.datatypes import Identity
 from edge.errors import GalleryError, UsageError
 from edge.gallery import database, rows
 from edge.gallery.audit import Action, AuditCheck, AuditRow
-from edge.gallery.columns import Columns
 from edge.gallery.embeddings import EmbeddingRows
+from edge.gallery.encryption.columns import Columns
 from edge.gallery.ledger import Ledger
 from edge.gallery.records import (
     EnrolledFace,

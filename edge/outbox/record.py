@@ -14,7 +14,7 @@ ERASED = Identity("erased", "erased")
 
 
 class Sealer(Protocol):
-    """Encrypts values for one context each; edge.gallery.sealing has one."""
+    """Encrypts values for one context each; edge.gallery.encryption.sealing has one."""
 
     def seal(self, plain: bytes, context: bytes) -> bytes:
         """The value, readable to nobody without the key."""

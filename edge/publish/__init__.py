@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge.config.settings import Settings
-from edge.gallery.sealing import sealer_of
+from edge.gallery.encryption.sealing import sealer_of
 from edge.outbox import Bounds, Outbox
 from edge.publish.base import Publisher
 from edge.publish.log import LogPublisher

@@ -7,7 +7,7 @@ import pytest
 
 from edge.config.settings import Mqtt
 from edge.credentials import COMMAND_KEYS, MQTT_PASSWORD, TEMPLATE_KEY, is_handed, secret_file
-from edge.gallery.sealing import read_keys
+from edge.gallery.encryption.sealing import read_keys
 from edge.publish.credentials import read_password, warn_of_open_files
 
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="

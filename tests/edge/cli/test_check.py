@@ -14,7 +14,18 @@ from edge.manifest import Confidence, OperatingPoint
 from tests.edge.cli.conftest import Command, finished
 from tests.support.mosquitto import HOST, free_port, mosquitto
 
-LOOKED_AT = ["configuration", "runtimes", "bundle", "gallery", "camera", "broker", "commands", "secrets", "files", "clock"]
+LOOKED_AT = [
+    "configuration",
+    "runtimes",
+    "bundle",
+    "gallery",
+    "camera",
+    "broker",
+    "commands",
+    "secrets",
+    "files",
+    "clock",
+]
 
 
 def written(home: Path, *, port: int, camera: Path) -> None:

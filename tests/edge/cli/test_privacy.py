@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edge.gallery.sealing import key_id_of, read_keys
+from edge.gallery.encryption.sealing import key_id_of, read_keys
 from tests.edge.cli.conftest import Command
 
 

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge.gallery.encryption.rekey import rekey_gallery
+from edge.gallery.encryption.sealing import Sealer
 from edge.gallery.opening import open_any_gallery
-from edge.gallery.rekey import rekey_gallery
-from edge.gallery.sealing import Sealer
 from edge.gallery.store import Gallery
 from tests.edge.gallery.support import faces, opened
 from tests.edge.gallery.version_1 import IDS, make_version_1

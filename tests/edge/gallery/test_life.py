@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.gallery.archive import export_gallery, import_gallery
-from edge.gallery.erasure import erase
-from edge.gallery.rekey import rekey_gallery
-from edge.gallery.sealing import Sealer
+from edge.gallery.encryption.rekey import rekey_gallery
+from edge.gallery.encryption.sealing import Sealer
+from edge.gallery.privacy.erasure import erase
 from edge.gallery.store import Gallery
 from tests.edge.gallery.support import close_all, faces, opened
 

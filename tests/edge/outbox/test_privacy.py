@@ -10,7 +10,7 @@ import pytest
 
 from edge.datatypes import Identity
 from edge.errors import OutboxError
-from edge.gallery.sealing import Sealer
+from edge.gallery.encryption.sealing import Sealer
 from edge.outbox import Outbox
 from edge.outbox.record import ERASED
 from tests.edge.outbox.support import Box, seqs

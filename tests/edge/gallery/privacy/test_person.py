@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from edge.errors import GalleryError, UsageError
-from edge.gallery.person import export_person
-from edge.gallery.sealing import Sealer
+from edge.gallery.encryption.sealing import Sealer
+from edge.gallery.privacy.person import export_person
 from edge.gallery.store import Gallery
 from tests.edge.gallery.support import EMBEDDER, faces, opened
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edge.config.guard import Privacy
 from edge.config.settings import Settings
 from edge.errors import ConfigError
-from edge.gallery.sealing import (
+from edge.gallery.encryption.sealing import (
     OVERHEAD_BYTES,
     Sealer,
     UnknownKeyError,

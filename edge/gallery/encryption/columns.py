@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from edge.gallery.sealing import Sealer, UnsealError, context_of
+from edge.gallery.encryption.sealing import Sealer, UnsealError, context_of
 
 
 class Columns:

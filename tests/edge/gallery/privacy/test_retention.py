@@ -10,7 +10,7 @@ import pytest
 
 from edge.config.guard import Privacy
 from edge.errors import GalleryError
-from edge.gallery.retention import DAEMON, DAY_S, RETRY_S, Retained, Retention, retain
+from edge.gallery.privacy.retention import DAEMON, DAY_S, RETRY_S, Retained, Retention, retain
 from edge.gallery.store import Gallery
 from edge.timebase import Clock
 from tests.edge.gallery.support import everything, faces, opened

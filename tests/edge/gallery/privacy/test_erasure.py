@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from edge.errors import UsageError
-from edge.gallery.erasure import PIECES, erase, files_of
+from edge.gallery.encryption.sealing import Sealer
+from edge.gallery.privacy.erasure import PIECES, erase, files_of
+from edge.gallery.privacy.scan import counted
 from edge.gallery.records import PNG_SIGNATURE
-from edge.gallery.scan import counted
-from edge.gallery.sealing import Sealer
 from edge.gallery.store import Gallery
 from tests.edge.gallery.support import everything, faces, opened, raw
 

@@ -13,10 +13,10 @@ import pytest
 
 from edge.errors import GalleryError, UsageError
 from edge.gallery.archive import export_gallery, import_gallery
+from edge.gallery.encryption.rekey import rekey_gallery
+from edge.gallery.encryption.sealing import Sealer, key_id_of
 from edge.gallery.live import LiveIndex
 from edge.gallery.records import PNG_SIGNATURE
-from edge.gallery.rekey import rekey_gallery
-from edge.gallery.sealing import Sealer, key_id_of
 from edge.gallery.store import Gallery
 from tests.edge.gallery.support import everything, faces, opened, raw
 

@@ -6,8 +6,8 @@ import sqlite3
 from pathlib import Path
 
 from edge.errors import GalleryError
+from edge.gallery.encryption.sealing import Sealer, UnsealError, context_of
 from edge.gallery.rows import read_binding
-from edge.gallery.sealing import Sealer, UnsealError, context_of
 
 _EXPECTED = "a gallery that the configured keys open"
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from edge.errors import UsageError
 from edge.gallery import database
 from edge.gallery.audit import AuditLog
-from edge.gallery.columns import Columns
-from edge.gallery.keyring import add_key, key_ids
+from edge.gallery.encryption.columns import Columns
+from edge.gallery.encryption.keyring import add_key, key_ids
+from edge.gallery.encryption.sealing import Sealer
 from edge.gallery.opening import open_any_gallery
 from edge.gallery.records import Actor
-from edge.gallery.sealing import Sealer
 from edge.gallery.store import Gallery
 
 CHUNK_ROWS = 500
