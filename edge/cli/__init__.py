@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import sys
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ.setdefault(name, value)
     _prepare_output()
     parser = make_parser()
-    args = parser.parse_args(arguments)
+    args = _parsed(parser, arguments)
     if args.run is None:
         args.parser.print_help(sys.stderr)
         return EXIT_USAGE
@@ -55,6 +56,17 @@ def _complain_of(error: object) -> None:
     from edge.cli.logs import complain_of
 
     complain_of(error)
+
+
+def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """`ostiary command` takes its NAME=VALUE wherever they stand; argparse alone takes none behind an option."""
+    args, rest = parser.parse_known_args(arguments)
+    if not rest:
+        return args
+    if not hasattr(args, "arguments") or any(one.startswith("-") or "=" not in one for one in rest):
+        args.parser.error("unrecognized arguments: " + " ".join(rest))
+    args.arguments += rest
+    return args
 
 
 def _prepare_output() -> None:

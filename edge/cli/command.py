@@ -162,7 +162,9 @@ def _person(row: dict[str, Any]) -> str:
     ]
     state = "" if row.get("enabled") is not False else ", disabled"
     tail = f", {'; '.join(limits)}" if limits else ""
-    return f"{_text(row.get('id'))}  {_text(row.get('name'))}  {_text(row.get('embeddings'))} embeddings{state}{tail}"
+    count = row.get("embeddings")
+    unit = "embedding" if count == 1 else "embeddings"
+    return f"{_text(row.get('id'))}  {_text(row.get('name'))}  {_text(count)} {unit}{state}{tail}"
 
 
 def _text(value: object) -> str:

@@ -77,7 +77,7 @@ def test_a_signed_command_and_its_answer(ostiary: Command, broker: Mosquitto, ke
         broker.port, lambda _: {"ok": True, "result": {"id": "01X", "identity": identity, "revision": 3}}, chatter=noise
     ) as listening:
         made = ostiary(
-            "command", "access", "who=Ada", "groups=staff,night", "schedule=", "--key", key_file, *at(broker)
+            "command", "access", "who=Ada", "--key", key_file, "groups=staff,night", *at(broker), "schedule="
         )
     assert (made.code, made.err) == (0, "")
     assert made.out == (
@@ -151,7 +151,9 @@ def test_no_broker(ostiary: Command) -> None:
         (("unlocking", "on"), "argument 'on'; expected NAME=VALUE with on"),
         (("unlocking", "on=true", "on=false"), "each name once"),
         (("snapshot", "x"), "expected no arguments"),
-        (("enrol", "--key", "nix.key", "name=Ada"), "unrecognized arguments"),
+        (("enrol", "--key", "nix.key", "name=Ada"), "nix.key: cannot be read"),
+        (("enrol", "--key", "nix.key", "name=Ada", "--kye"), "unrecognized arguments: name=Ada --kye"),
+        (("enrol", "name=Ada", "--key", "nix.key", "Ada"), "unrecognized arguments: Ada"),
         (("enrol", "name=Ada", "--key", "nix.key"), "nix.key: cannot be read"),
         (("enrol-picture", "name=Ada", "--picture", "nix.jpg"), "nix.jpg: cannot be read"),
         (("enrol-picture", "name=Ada"), "0 pictures"),
