@@ -10,10 +10,13 @@ from edge.config.settings import Settings
 
 def data_folder() -> Path:
     """The state directory that systemd gives, else the user's data folder (XDG base directory specification)."""
+    return _state_folder() or Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "ostiary"
+
+
+def _state_folder() -> Path | None:
+    """What systemd gives one service; each daemon of a box has its own."""
     state = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    if state:
-        return Path(state)
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "ostiary"
+    return Path(state) if state else None
 
 
 def gallery_file(settings: Settings) -> Path:
@@ -22,8 +25,11 @@ def gallery_file(settings: Settings) -> Path:
 
 
 def outbox_file(settings: Settings) -> Path:
-    """The configuration's outbox, else the one beside the gallery."""
-    return settings.outbox.file or gallery_file(settings).parent / "outbox.sqlite"
+    """The configuration's outbox, else one in the service's own folder: daemons may share a gallery, never an outbox.
+
+    Without a service manager it lies beside the gallery.
+    """
+    return settings.outbox.file or (_state_folder() or gallery_file(settings).parent) / "outbox.sqlite"
 
 
 def journal_file(settings: Settings) -> Path:

@@ -25,7 +25,10 @@ class LiveOptions:
     open_s: float = 7.5
     """From opening to the first frame, for a camera that has not been seen yet: it may send its first key frame late."""
     known_open_s: float = 5.0
-    """The same for one that has been seen; more, up to `open_s`, when twice its longest opening so far is more."""
+    """The same for one that has been seen; more, up to `open_s`, when twice its quickest opening so far is more.
+
+    The quickest, because one that began before the camera was back took longer than the camera needs.
+    """
     wait_s: float | None = None
     """After so long without a frame `read()` gives control back with SourceError; camera.stall_s when None."""
     close_s: float = 0.2
@@ -51,7 +54,7 @@ class Ladder:
         self._options = options
         self._give_up_s = give_up_s
         self._backoff = Backoff(options.backoff, rng)
-        self._slowest_s: float | None = None
+        self._quickest_s: float | None = None
         self._left: list[tuple[float, Call]] = []
         self.next_try_s = 0.0
         """Not before this moment."""
@@ -62,9 +65,9 @@ class Ladder:
     def open_limit_s(self) -> float:
         """How long the next opening may take, up to its first frame."""
         options = self._options
-        if self._slowest_s is None:
+        if self._quickest_s is None:
             return options.open_s
-        return min(options.open_s, max(options.known_open_s, 2 * self._slowest_s))
+        return min(options.open_s, max(options.known_open_s, 2 * self._quickest_s))
 
     @property
     def is_full(self) -> bool:
@@ -73,7 +76,7 @@ class Ladder:
 
     def opened(self, took_s: float) -> None:
         """A try gave its first frame after so long."""
-        self._slowest_s = max(took_s, self._slowest_s or 0.0)
+        self._quickest_s = took_s if self._quickest_s is None else min(took_s, self._quickest_s)
 
     def ended(self, now_s: float, *, up_s: float | None = None) -> None:
         """A try is over; it had been open for `up_s`, None for one that never opened."""
