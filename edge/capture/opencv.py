@@ -86,7 +86,11 @@ class CaptureDevice:
 
 
 class StreamOpener:
-    """Opens an RTSP or HTTP address with FFmpeg."""
+    """Opens an RTSP or HTTP address with FFmpeg.
+
+    OpenCV opens the streams of one process one after the other: an opening that was left behind holds up the next one until
+    it ends, which its time limit sees to before ours does.
+    """
 
     def __init__(self, url: str, shown: str, *, stall_s: float, factory: CaptureFactory) -> None:
         self._url = url

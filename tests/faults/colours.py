@@ -3,7 +3,7 @@
     python -m tests.faults.colours
 
 Every picture of LFW (under OSTIARY_TEST_DATA) counts as one visit, in the archive's order, in which one person's
-pictures follow each other as they do at a door. Takes about two minutes.
+pictures follow each other as they do at a door. Takes some minutes.
 """
 
 from __future__ import annotations
