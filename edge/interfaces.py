@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from edge.datatypes import Access, AlignedFace, Detection, Embedding, Event, Floats, Frame, Image, Match, ReadFace
+from edge.datatypes import Access, AlignedFace, Detection, Embedding, Floats, Frame, Image, Match, ReadFace
+from edge.event import Event
 
 
 class FrameSource(Protocol):

@@ -12,8 +12,9 @@ import cv2
 
 from edge.annotate import KNOWN, REFUSED, UNDECIDED, UNKNOWN, Mark, VideoWriter, annotated
 from edge.config.settings import Settings
-from edge.datatypes import Box, Event, Frame, Image
+from edge.datatypes import Box, Frame, Image
 from edge.errors import ModelError, OstiaryError, SourceError
+from edge.event import Event
 from edge.health import Health, ServiceManager
 from edge.interfaces import FrameSource
 from edge.pipeline import FrameResult, Pipeline

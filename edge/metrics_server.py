@@ -11,7 +11,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from edge.config.settings import Metrics
 from edge.errors import ConfigError
-from edge.publish.client import Waker
+from edge.publish.waker import Waker
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

@@ -11,8 +11,9 @@ from ulid import ULID
 from edge.align import AlignmentTemplate, align, template_named
 from edge.bundle import Bundle
 from edge.config.settings import Settings
-from edge.datatypes import AlignedFace, Decision, Detection, Event, Frame, Quality, Verdict
+from edge.datatypes import AlignedFace, Decision, Detection, Frame, Quality, Verdict
 from edge.decide import Decider, Thresholds
+from edge.event import Event
 from edge.health import STAGES, Health, StageClock
 from edge.interfaces import Detector, Embedder, EventSink, Searcher
 from edge.policy.company import Bystander, company_of

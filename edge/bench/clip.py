@@ -20,8 +20,9 @@ from edge.align import align, template_named
 from edge.bench.plain import PlainLoop
 from edge.capture import open_source
 from edge.config.settings import Settings
-from edge.datatypes import Detection, Event, Frame, Identity, Image
+from edge.datatypes import Detection, Frame, Identity, Image
 from edge.errors import OstiaryError
+from edge.event import Event
 from edge.gallery import Index, Member
 from edge.health import Health
 from edge.interfaces import Embedder

@@ -101,7 +101,9 @@ class Publish:
 class Outbox:
     """Events on their way to the broker, kept on disk until it has acknowledged them."""
 
-    file: Path | None = setting(None, doc="Database file; outbox.sqlite in the folder of the service, else beside the gallery, when left out.")
+    file: Path | None = setting(
+        None, doc="Database file; outbox.sqlite in the folder of the service, else beside the gallery, when left out."
+    )
     max_events: int = setting(
         10_000, doc="Oldest events are dropped above this, and counted.", minimum=1, maximum=10_000_000
     )

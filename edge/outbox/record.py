@@ -7,7 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from edge.datatypes import Box, Decision, Event, Identity, Verdict
+from edge.datatypes import Box, Decision, Identity, Verdict
+from edge.event import Event
 
 ERASED = Identity("erased", "erased")
 """Stands for whoever asked to be forgotten: the event stays, and `seq` without a gap."""

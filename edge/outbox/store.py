@@ -8,8 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 from edge import timebase
-from edge.datatypes import Event
 from edge.errors import OutboxError
+from edge.event import Event
 from edge.outbox.bounds import REASONS, REFUSED, UNSTORED, Bounds, RunningClock
 from edge.outbox.database import is_disk_trouble, is_full, last_seq_of
 from edge.outbox.record import Pending, Record, Sealer, encode_event, forgotten, open_event, seal_text

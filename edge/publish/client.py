@@ -20,6 +20,7 @@ from edge.config.settings import Mqtt
 from edge.errors import BrokerError
 from edge.publish.credentials import read_password, tls_context
 from edge.publish.reasons import address_of, closed_early, port_of, refusal, silent, unreachable
+from edge.publish.waker import Waker
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
@@ -61,34 +62,6 @@ class Listener:
     on_acknowledged: Callable[[int], None] = lambda _: None
     on_refused: Callable[[int, str], None] = lambda _, __: None
     on_answered: Callable[[int], None] = lambda _: None
-
-
-class Waker:
-    """Lets any thread end the wait of another one."""
-
-    def __init__(self) -> None:
-        self._reader, self._writer = socket.socketpair()
-        self._reader.settimeout(0)
-        self._writer.settimeout(0)
-
-    def wake(self) -> None:
-        """End the present wait, or the next one."""
-        with contextlib.suppress(BlockingIOError, OSError):
-            self._writer.send(b"\0")
-
-    def fileno(self) -> int:
-        """Readable once woken."""
-        return self._reader.fileno()
-
-    def clear(self) -> None:
-        """Ready for the next wait."""
-        with contextlib.suppress(BlockingIOError, OSError):
-            self._reader.recv(4096)
-
-    def close(self) -> None:
-        """Release both ends."""
-        self._reader.close()
-        self._writer.close()
 
 
 class Connection:

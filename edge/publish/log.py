@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from edge.datatypes import Event
+from edge.event import Event
 from edge.outbox import Outbox
 from edge.publish.states import Counters
 from edge.timebase import now_ns

@@ -12,15 +12,16 @@ from typing import Any
 from edge import timebase
 from edge.commands import Commands, parse_switch
 from edge.config.settings import Mqtt
-from edge.datatypes import Event
+from edge.event import Event
 from edge.outbox import Outbox
 from edge.publish.announcements import Announcements
-from edge.publish.client import Message, Waker
+from edge.publish.client import Message
 from edge.publish.credentials import read_password, tls_context, warn_of_open_files
 from edge.publish.queue import EventQueue
 from edge.publish.sender import COUNTERS, Parts, Sender
 from edge.publish.states import Counters, States
 from edge.publish.topics import Topics
+from edge.publish.waker import Waker
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, replace
 
-from edge.datatypes import Event
+from edge.event import Event
 from edge.outbox import Outbox, Pending
 from edge.outbox.record import forgotten
 from edge.publish.refusals import Refusals

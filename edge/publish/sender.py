@@ -16,11 +16,12 @@ from edge.commands import Commands
 from edge.config.settings import Mqtt
 from edge.errors import BrokerError, OstiaryError
 from edge.publish.announcements import Announcements
-from edge.publish.client import Connection, Listener, Message, Received, Waker
+from edge.publish.client import Connection, Listener, Message, Received
 from edge.publish.queue import EventQueue, Handover
 from edge.publish.reasons import address_of
 from edge.publish.states import Counters, States
 from edge.publish.topics import Topics
+from edge.publish.waker import Waker
 
 RETRY_CAP_S = 5.0
 """A door waits for its broker: no attempt is further away than this."""

@@ -12,8 +12,9 @@ import paho.mqtt.client as paho
 import yaml
 
 from edge.config.settings import Camera, Device, HomeAssistant, Mqtt, Outbox, Publish, Settings
-from edge.datatypes import Event, Identity, Verdict
+from edge.datatypes import Identity, Verdict
 from edge.discovery import box_of, message
+from edge.event import Event
 from edge.publish import MqttPublisher, open_publisher
 from tests.home_assistant import server as ha
 from tests.support.data import ROOT

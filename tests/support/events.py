@@ -7,7 +7,8 @@ from typing import Any
 
 from ulid import ULID
 
-from edge.datatypes import Box, Decision, Event, Identity
+from edge.datatypes import Box, Decision, Identity
+from edge.event import Event
 
 ADA = Identity("01J00000000000000000000ADA", "Ada")
 

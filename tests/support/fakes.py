@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge.align import TEMPLATES
-from edge.datatypes import Access, AlignedFace, Box, Detection, Embedding, Event, Floats, Frame, Identity, Image, Match
+from edge.datatypes import Access, AlignedFace, Box, Detection, Embedding, Floats, Frame, Identity, Image, Match
+from edge.event import Event
 
 EMBEDDER_ID = "fake-embedder"
 TEMPLATE = TEMPLATES["arcface-112x112"]

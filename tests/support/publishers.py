@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from edge.datatypes import Event
+from edge.event import Event
 
 
 class MemoryPublisher:

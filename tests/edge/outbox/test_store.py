@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.datatypes import Box, Event, Identity
+from edge.datatypes import Box, Identity
 from edge.errors import OutboxError
+from edge.event import Event
 from edge.outbox import Bounds, Outbox, decode_event, encode_event
 from tests.support.events import ADA, make_event
 

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from edge.datatypes import Event
+from edge.event import Event
 from edge.outbox import Outbox, Pending
 from edge.outbox.record import ERASED
 from edge.publish.queue import HISTORY_PER_S, WINDOW, EventQueue, Handover
