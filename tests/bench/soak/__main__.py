@@ -1,4 +1,4 @@
-"""Plays the day, writes samples and plot, and says what came of it."""
+"""Plays the day, writes the samples, and says what came of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ def main() -> int:
     parser.add_argument("--hours", type=float, default=24, help="simulated")
     parser.add_argument("--every", type=float, default=1.0, metavar="S", help="real seconds between two samples")
     parser.add_argument("--csv", type=Path, help="where the samples go")
-    parser.add_argument("--plot", type=Path, help="where the picture goes")
     parser.add_argument(
         "--keep", type=Path, help="folder for the daemon's files and log; a temporary one when left out"
     )
@@ -28,8 +27,6 @@ def main() -> int:
         play = soak(args.keep or Path(name), args.hours, every_s=args.every, tell=lambda line: print(line, flush=True))
     if args.csv:
         write_csv(args.csv, play.samples)
-    if args.plot:
-        plot(args.plot, play.samples)
     return report(play)
 
 
@@ -45,7 +42,7 @@ def report(play: Play) -> int:
     print(f"done: {dict(play.done)}")
     print(f"camera: {day.health['camera']}")
     print(f"counters: {day.health['counters']}")
-    for name in ("rss_bytes", "pss_bytes"):
+    for name in ("rss_bytes", "own_bytes"):
         first, last = getattr(growth, name)
         print(
             f"{name}: {first / 1e6:.2f} MB -> {last / 1e6:.2f} MB: {(last - first) / 1e6:+.2f} MB (limit {GROWTH_BYTES / 1e6:+.1f})"
@@ -64,31 +61,6 @@ def write_csv(path: Path, samples: list[Sample]) -> None:
         rows = csv.DictWriter(file, [one.name for one in dataclasses.fields(Sample)])
         rows.writeheader()
         rows.writerows(dataclasses.asdict(one) for one in samples)
-
-
-def plot(path: Path, samples: list[Sample]) -> None:
-    """Memory, handles and outbox over the simulated day."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    hours = [one.sim_h for one in samples]
-    figure, (memory, handles, outbox) = plt.subplots(3, 1, figsize=(8, 6), sharex=True, layout="constrained")
-    memory.plot(hours, [one.rss_bytes / 1e6 for one in samples], label="RSS")
-    memory.plot(hours, [one.pss_bytes / 1e6 for one in samples], label="PSS")
-    memory.set_ylabel("MB")
-    memory.set_ylim(bottom=0)
-    handles.plot(hours, [one.fds for one in samples], label="descriptors")
-    handles.plot(hours, [one.threads for one in samples], label="threads")
-    handles.set_ylim(bottom=0)
-    outbox.plot(hours, [one.outbox_depth for one in samples], label="events waiting")
-    outbox.plot(hours, [one.outbox_dropped for one in samples], label="events dropped")
-    outbox.set_xlabel("simulated hours")
-    for axis in (memory, handles, outbox):
-        axis.legend(loc="center right", frameon=False)
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=100)
 
 
 if __name__ == "__main__":

@@ -40,9 +40,9 @@ class Conductor:
     def _plan(self, minutes: float) -> list[tuple[float, Action]]:
         """Every hour, or once in a play that is shorter."""
         hour = min(60.0, minutes)
-        # Never while somebody is at the door: time stands still meanwhile.
+        # Never while somebody is at the door: time stands still meanwhile, and what is allowed now would be told again.
         shares: tuple[tuple[float, Action], ...] = (
-            (0.11, self.switch_off), (0.17, self.switch_on), (0.33, self.enrol), (0.42, self.send_junk),
+            (0.11, self.switch_off), (0.19, self.switch_on), (0.33, self.enrol), (0.42, self.send_junk),
             (0.50, self.command), (0.58, self.restart_broker), (0.70, self.freeze_broker), (0.83, self.remove),
         )  # fmt: skip
         begins = [number * hour for number in range(round(minutes / hour))]
@@ -107,7 +107,7 @@ class Conductor:
         for payload in (b"", b"ON"):
             self._publish("enabled/set", payload, retain=not payload)
         self._broker.freeze()
-        time.sleep(1.0)
+        time.sleep(0.5)
         self._broker.thaw()
 
     def cut_off(self) -> None:

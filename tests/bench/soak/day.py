@@ -29,7 +29,8 @@ class Sample:
     wall_s: float
     sim_h: float
     rss_bytes: int
-    pss_bytes: int
+    own_bytes: int
+    """Of these, what is no file's: nobody shares it, so other processes do not change it."""
     threads: int
     fds: int
     outbox_depth: int
@@ -113,7 +114,7 @@ class Watcher:
         try:
             pages = int((self._folder / "statm").read_text(encoding="ascii").split()[1])
             rollup = (self._folder / "smaps_rollup").read_text(encoding="ascii").splitlines()
-            pss_kib = next((int(line.split()[1]) for line in rollup if line.startswith("Pss:")), 0)
+            own_kib = next(int(line.split()[1]) for line in rollup if line.startswith("Anonymous:"))
             threads, fds = (len(list((self._folder / kind).iterdir())) for kind in ("task", "fd"))
             depth, dropped = self._outbox()
         except OSError:
@@ -121,7 +122,7 @@ class Watcher:
             return
         self.samples.append(
             Sample(
-                round(wall_s, 1), round(minute / 60, 4), pages * os.sysconf("SC_PAGE_SIZE"), pss_kib * 1024,
+                round(wall_s, 1), round(minute / 60, 4), pages * os.sysconf("SC_PAGE_SIZE"), own_kib * 1024,
                 threads, fds, depth, dropped, len(self._day.event_ids),
             )
         )  # fmt: skip
@@ -141,7 +142,7 @@ class Growth:
     """Medians of a tenth of the samples after the warm-up, and of the last tenth."""
 
     rss_bytes: tuple[float, float]
-    pss_bytes: tuple[float, float]
+    own_bytes: tuple[float, float]
     threads: tuple[float, float]
     fds: tuple[float, float]
 
@@ -157,7 +158,7 @@ class Growth:
             first, last = (float(np.median([getattr(one, name) for one in part])) for part in parts)
             return first, last
 
-        return cls(ends("rss_bytes"), ends("pss_bytes"), ends("threads"), ends("fds"))
+        return cls(ends("rss_bytes"), ends("own_bytes"), ends("threads"), ends("fds"))
 
 
 def missing(day: Day) -> int:
@@ -177,8 +178,10 @@ def problems(day: Day, samples: list[Sample], *, growth_bytes: int = GROWTH_BYTE
         found.append(f"events: {dict(day.kinds)}; expected both kinds")
     if missing(day) != 0:
         found.append(f"{missing(day)} events were neither heard nor dropped")
-    if growth.rss_bytes[1] - growth.rss_bytes[0] > growth_bytes:
-        found.append(f"memory grew by {growth.rss_bytes[1] - growth.rss_bytes[0]:,.0f} bytes")
+    for name in ("rss_bytes", "own_bytes"):
+        first, last = getattr(growth, name)
+        if last - first > growth_bytes:
+            found.append(f"{name} grew by {last - first:,.0f}")
     for name in ("threads", "fds"):
         first, last = getattr(growth, name)
         most = max(getattr(one, name) for one in warm)

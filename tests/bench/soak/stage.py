@@ -157,7 +157,7 @@ class Stage:
 
     def _fail(self, kind: str, opened: int) -> None:
         if kind == "unplugged":
-            self._closed_until = self._opened + 3
+            self._closed_until = self._opened + 2
             raise SourceError("unplugged", where="stage")
         if kind == "unreadable":
             raise OSError("the driver says something new")
