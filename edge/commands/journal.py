@@ -7,7 +7,6 @@ the disk: a person who is erased must not live on here.
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import json
 import logging
 import os
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge import own_database
 from edge.errors import OutboxError
 from edge.timebase import Clock
 
@@ -37,7 +37,6 @@ CREATE TABLE requests (signer TEXT NOT NULL, request_id TEXT NOT NULL, digest BL
 CREATE TABLE floors (signer TEXT PRIMARY KEY, issued_at REAL NOT NULL) WITHOUT ROWID
 CREATE TABLE switches (name TEXT PRIMARY KEY, is_on INTEGER NOT NULL) WITHOUT ROWID
 """
-_CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 log = logging.getLogger(__name__)
 
@@ -87,16 +86,16 @@ class Journal:
             try:
                 return _open(self.path)
             except sqlite3.DatabaseError as error:
-                if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _CORRUPT:
+                if not own_database.is_corrupt(error):
                     raise
-            aside = _move_aside(self.path)
+            aside = own_database.move_aside(self.path)
             log.error(
                 "%s was damaged and is now %s; unlocking stays off until it is turned on again", self.path, aside.name
             )
             self.was_damaged = True
             made = _open(self.path)
             # Nobody knows any more what was obeyed, nor whether somebody had locked this door: nothing old counts.
-            with _transaction(made):
+            with own_database.transaction(made):
                 made.execute("INSERT INTO floors VALUES (?, ?)", (EVERYBODY, self._clock.unix_s()))
                 made.execute("INSERT INTO switches VALUES (?, 0)", (UNLOCKING,))
             return made
@@ -162,7 +161,7 @@ class Journal:
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, _explained(self.path), _transaction(self._db):
+        with self._lock, _explained(self.path), own_database.transaction(self._db):
             yield self._db
 
 
@@ -186,7 +185,7 @@ def _open(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode = WAL").fetchone()
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA secure_delete = ON").fetchone()
-        with _transaction(db):
+        with own_database.transaction(db):
             if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 for statement in _TABLES.strip().splitlines():
                     db.execute(statement)
@@ -213,47 +212,14 @@ def _check_kind(path: Path, db: sqlite3.Connection) -> None:
         raise OutboxError(problem, where=where, expected=f"version {VERSION}", hint=hint)
     report = db.execute("PRAGMA integrity_check(1)").fetchone()
     if report is None or report[0] != "ok":
-        raise _damaged()
-
-
-def _damaged() -> sqlite3.DatabaseError:
-    error = sqlite3.DatabaseError("integrity_check failed")
-    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-    return error
-
-
-@contextlib.contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-
-
-def _move_aside(path: Path) -> Path:
-    stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S%fZ")
-    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
-    for suffix in ("", "-wal", "-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            Path(f"{path}{suffix}").rename(f"{aside}{suffix}")
-    return aside
+        raise own_database.damage("integrity_check failed")
 
 
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:
-        yield
-    except sqlite3.Error as error:
-        where, expected = str(path), "a file that can be written"
-        if "locked" in str(error):
-            hint = "Is another ostiary running on this box? Stop it, or give each its own outbox.file."
-            raise OutboxError("held by another process", where=where, expected="one of this box", hint=hint) from error
-        hint = "Is the disk full, or mounted read-only?"
-        raise OutboxError(f"cannot be used ({error})", where=where, expected=expected, hint=hint) from error
+        with own_database.explained(path, own="one of this box"):
+            yield
     except OSError as error:
         raise OutboxError(
             f"cannot be made ({error.strerror})", where=str(path), expected="a folder that may be written"

@@ -5,15 +5,14 @@ SQLite in WAL mode with `synchronous=FULL`: what was committed survives a power 
 
 from __future__ import annotations
 
-import datetime as dt
 import errno
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
+from edge import own_database
 from edge.errors import OutboxError
 
 VERSION = 2
@@ -31,7 +30,7 @@ ALTER TABLE events ADD COLUMN is_synced INTEGER NOT NULL DEFAULT 0;
 UPDATE events SET size = length(CAST(event AS BLOB));
 UPDATE counters SET name = 'dropped_too_many' WHERE name = 'dropped';
 """
-_CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_OWN = "an outbox of this one"
 _NO_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)
 _NO_DISK_ERRNO = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
@@ -44,10 +43,10 @@ def open_or_replace(path: Path) -> sqlite3.Connection:
     try:
         return _open(path, first_seq=0)
     except sqlite3.DatabaseError as error:
-        if _code(error) not in _CORRUPT:
-            raise fault(path, error) from error
+        if not own_database.is_corrupt(error):
+            raise own_database.fault(path, error, own=_OWN) from error
         last_seq = last_seq_of(path)
-        aside = _move_aside(path)
+        aside = own_database.move_aside(path)
         text = "%s: corrupt outbox (%s) moved aside as %s; a new one continues after event %d"
         log.error(text, path, error, aside.name, last_seq)  # noqa: TRY400 - the user needs no traceback
     _make_private(path)
@@ -59,13 +58,13 @@ def is_disk_trouble(error: OutboxError) -> bool:
     """Whether the disk is full, read-only or failing: a state that may end, unlike a wrong path."""
     cause = error.__cause__
     if isinstance(cause, sqlite3.Error):
-        return _code(cause) in _NO_DISK
+        return own_database.code_of(cause) in _NO_DISK
     return isinstance(cause, OSError) and cause.errno in _NO_DISK_ERRNO
 
 
 def is_full(error: OutboxError) -> bool:
     """Whether there merely is no room."""
-    return isinstance(error.__cause__, sqlite3.Error) and _code(error.__cause__) == sqlite3.SQLITE_FULL
+    return isinstance(error.__cause__, sqlite3.Error) and own_database.code_of(error.__cause__) == sqlite3.SQLITE_FULL
 
 
 def _make_private(path: Path) -> None:
@@ -91,14 +90,11 @@ def _open(path: Path, *, first_seq: int) -> sqlite3.Connection:
         db.execute("PRAGMA synchronous = FULL")
         # What has left the outbox says no longer who was where.
         db.execute("PRAGMA secure_delete = ON")
-        db.execute("BEGIN IMMEDIATE")
-        _migrate(db, path, first_seq)
-        db.execute("COMMIT")
+        with own_database.transaction(db):
+            _migrate(db, path, first_seq)
         problem = db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if problem != "ok":
-            damage = sqlite3.DatabaseError(str(problem))
-            damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-            raise damage  # noqa: TRY301 - handled like SQLite's own finding
+            raise own_database.damage(str(problem))  # noqa: TRY301 - handled like SQLite's own finding
     except BaseException:
         db.close()
         raise
@@ -144,32 +140,6 @@ def last_seq_of(path: Path) -> int:
     return best
 
 
-def _move_aside(path: Path) -> Path:
-    stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S%fZ")
-    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
-    for suffix in ("", "-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            Path(f"{path}{suffix}").rename(f"{aside}{suffix}")
-    return aside
-
-
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> AbstractContextManager[None]:
     """What SQLite raises inside becomes an OutboxError."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise fault(path, error) from error
-
-
-def fault(path: Path, error: sqlite3.Error) -> OutboxError:
-    """For what SQLite raised."""
-    if "locked" in str(error):
-        hint = "Is another ostiary running on this box? Stop it, or give each its own outbox.file."
-        return OutboxError("held by another process", where=str(path), expected="an outbox of this one", hint=hint)
-    hint = "Is the disk full, or mounted read-only?"
-    return OutboxError(f"cannot be used ({error})", where=str(path), expected="a file that can be written", hint=hint)
-
-
-def _code(error: sqlite3.Error) -> int:
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+    return own_database.explained(path, own=_OWN)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from edge import own_database
 from edge.outbox.bounds import TOO_LARGE, TOO_MANY, TOO_OLD, Bounds, Cut
 from edge.outbox.database import explained, open_or_replace
 from edge.outbox.record import Record
@@ -40,14 +41,11 @@ class Table:
         before = self.depth, self.bytes, self._saved
         self._saved = dict(self._saved)
         with explained(self._path):
-            self._db.execute("BEGIN IMMEDIATE")
             try:
-                yield
-                self._db.execute("COMMIT")
+                with own_database.transaction(self._db):
+                    yield
             except BaseException:
                 self.depth, self.bytes, self._saved = before
-                with suppress(sqlite3.Error):
-                    self._db.execute("ROLLBACK")
                 raise
 
     def insert(self, record: Record, stored: str | bytes) -> None:
