@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from edge.bundle import MANIFEST_NAME, Bundle, load_bundle, sha256_of
+from edge.bundle.manifest import File, Manifest
 from edge.errors import UsageError
-from edge.manifest import File, Manifest
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from convert.pictures import person_of
+from edge.bundle.manifest import Normalisation
 from edge.datatypes import Floats, Image
 from edge.errors import UsageError
-from edge.manifest import Normalisation
 
 
 def pick_names(names: Sequence[str], people: frozenset[str], count: int, seed: int) -> list[str]:

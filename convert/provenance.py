@@ -9,9 +9,9 @@ from pathlib import Path
 from convert.network import Network
 from convert.shapes import infer_shapes
 from edge import __version__
+from edge.bundle.manifest import Quantisation
 from edge.errors import ModelError
 from edge.interpreter import TfliteModel
-from edge.manifest import Quantisation
 
 _PACKAGES = (
     "tensorflow", "tensorflow-cpu", "onnx", "onnxruntime", "torch", "ai-edge-litert", "tflite-runtime", "numpy",

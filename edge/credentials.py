@@ -8,6 +8,8 @@ from pathlib import Path
 MQTT_PASSWORD = "mqtt-password"  # noqa: S105 - a name
 TEMPLATE_KEY = "template-key"
 COMMAND_KEYS = "command-keys"
+SYNC_KEYS = "sync-keys"
+SYNC_SECRETS = "sync-secrets"
 
 
 def secret_file(name: str, configured: Path | None) -> Path | None:

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from edge.align import template_named
 from edge.bundle import Bundle
+from edge.bundle.manifest import Embedder as EmbedderSpec
+from edge.bundle.manifest import Quantisation
 from edge.config.settings import Runtime
 from edge.datatypes import AlignedFace, Embedding, Floats, Image
 from edge.errors import ModelError
 from edge.interfaces import Embedder
 from edge.interpreter import TfliteModel
-from edge.manifest import Embedder as EmbedderSpec
-from edge.manifest import Quantisation
 from edge.quant import dequantise, is_identity, pixel_table, quantise
 
 

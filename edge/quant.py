@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.bundle.manifest import Normalisation, Quantisation
 from edge.datatypes import Floats
-from edge.manifest import Normalisation, Quantisation
 
 LIMITS = {"uint8": (0, 255), "int8": (-128, 127)}
 

@@ -9,7 +9,7 @@ import cv2
 
 from edge.align import align, template_named
 from edge.bundle import Bundle, load_bundle
-from edge.bundle_store import BundleStore
+from edge.bundle.store import BundleStore
 from edge.config.settings import Settings
 from edge.datatypes import Image, ReadFace
 from edge.detect import Pyramid, make_detector

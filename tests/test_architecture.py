@@ -29,6 +29,9 @@ OPTIONAL = (
     "tflite_runtime",
     "cryptography",
     "prometheus_client",
+    "securesystemslib",
+    "tuf",
+    "urllib3",
 )
 """What a device need not have; nothing may import it before it is needed."""
 SLOW_TO_START = ("cv2", "numpy", "paho", "yaml")

@@ -20,11 +20,11 @@ from convert.accuracy.operating_points import FALSE_MATCH_RATES, four_digits
 from convert.accuracy.person_bootstrap import LEAST_PEOPLE, draw_people, measured, middle
 from convert.pictures import PictureStore, person_of
 from edge.align import align, template_named
+from edge.bundle.manifest import OperatingPoint
 from edge.cli.common import progress
 from edge.config.settings import Decide
 from edge.datatypes import Detection, Floats
 from edge.errors import UsageError
-from edge.manifest import OperatingPoint
 from edge.quality import assess, frontality
 from edge.reader import Models
 

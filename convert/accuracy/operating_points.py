@@ -13,9 +13,9 @@ import numpy as np
 from convert.accuracy.comparisons import Comparisons
 from convert.accuracy.confidence import Interval
 from convert.accuracy.person_bootstrap import LEAST_PEOPLE, draw_people, measured, middle
+from edge.bundle.manifest import Confidence, OperatingPoint
 from edge.datatypes import Floats
 from edge.errors import UsageError
-from edge.manifest import Confidence, OperatingPoint
 
 FALSE_MATCH_RATES = {"fmr-1e-2": 1e-2, "fmr-1e-3": 1e-3, "fmr-1e-4": 1e-4, "fmr-1e-5": 1e-5}
 LEAST_FALSE_MATCHES = 30

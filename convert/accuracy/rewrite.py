@@ -17,9 +17,9 @@ from convert.accuracy.operating_points import operating_points, refuse_too_few
 from convert.bundle import manifest_text, write_bundle
 from convert.pictures import person_of
 from edge.bundle import MANIFEST_NAME, Bundle, load_bundle
+from edge.bundle.manifest import Manifest, OperatingPoint
 from edge.config.settings import Settings
 from edge.errors import BundleError, UsageError
-from edge.manifest import Manifest, OperatingPoint
 from edge.reader import Models, load_models
 
 

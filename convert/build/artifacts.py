@@ -24,9 +24,9 @@ from convert.runners.base import Outputs, Runner
 from convert.runners.onnx_runtime import OnnxRuntimeRunner
 from convert.targets import SUFFIXES, write_target
 from convert.targets.base import DetectionHead, Options
+from edge.bundle.manifest import Normalisation
 from edge.datatypes import Image
 from edge.errors import ModelError, UsageError
-from edge.manifest import Normalisation
 
 TOLERANCES = {
     "onnx": ("relative", 1e-4),

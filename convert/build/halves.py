@@ -16,8 +16,8 @@ from convert.network import Network
 from convert.targets.base import Options
 from convert.targets.onnx import write_onnx
 from edge.bundle import Bundle, default_bundle_folder, load_bundle
+from edge.bundle.manifest import Detector, Embedder, OperatingPoint
 from edge.errors import UsageError
-from edge.manifest import Detector, Embedder, OperatingPoint
 
 _PARTS = {"mtcnn": ("pnet", "rnet", "onet")}
 _FIELDS = (

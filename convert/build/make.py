@@ -36,9 +36,9 @@ from convert.bundle import Artifact, replaced_folder, write_bundle
 from convert.provenance import quantisation_of, tool_versions
 from edge.align import template_named
 from edge.bundle import Bundle, default_bundle_folder, load_bundle
+from edge.bundle.manifest import SCHEMA_VERSION, Embedder, OperatingPoint
 from edge.config.settings import Settings
 from edge.errors import ModelError, OstiaryError, UsageError
-from edge.manifest import SCHEMA_VERSION, Embedder, OperatingPoint
 from edge.reader import load_models
 
 UNMEASURED = "unmeasured"

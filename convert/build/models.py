@@ -22,8 +22,8 @@ from convert.passes.ssd import decoded
 from convert.passes.tidy import tidy
 from convert.passes.upsample import upsampling_as_transposed_convolution
 from edge.align import TEMPLATES
+from edge.bundle.manifest import Normalisation
 from edge.errors import ModelError
-from edge.manifest import Normalisation
 
 INTEGER_TARGETS = frozenset({"tflite-int8", "tflite-uint8", "tflite-uint8-legacy"})
 PASSES: tuple[Callable[[Network], Network], ...] = (

@@ -15,13 +15,13 @@ from convert.network import Floats
 from convert.pictures import PictureStore, person_of
 from edge.align import TEMPLATES, align
 from edge.bundle import load_bundle
+from edge.bundle.manifest import Normalisation
 from edge.cli.common import plural, progress
 from edge.config.settings import Detect
 from edge.datatypes import Detection, Image
 from edge.detect import make_detector
 from edge.errors import PictureError, UsageError
 from edge.interfaces import Detector
-from edge.manifest import Normalisation
 from edge.pictures import read_picture
 
 CALIBRATION = 10

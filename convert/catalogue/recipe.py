@@ -8,7 +8,7 @@ from typing import Any
 from convert.passes.mtcnn import MtcnnForm
 from convert.passes.ssd import SsdForm
 from edge.align import TEMPLATES
-from edge.manifest import DIGEST, Normalisation, OperatingPoint
+from edge.bundle.manifest import DIGEST, Normalisation, OperatingPoint
 from edge.validation import setting
 
 ROLES = ("embedder", "detector", "spoof", "other")

@@ -13,8 +13,8 @@ from convert.build.sample import CALIBRATION, FAITHFUL_CALIBRATION
 from convert.catalogue.recipe import FORMATS, ROLES, TARGETS, EmbedderUse, Picture
 from convert.cli.common import Subcommands, add_ends, parse_shape
 from edge.align import TEMPLATES
+from edge.bundle.manifest import Normalisation
 from edge.errors import EXIT_OK, UsageError
-from edge.manifest import Normalisation
 
 _ABOUT = """\
 Imports a model, rewrites and quantises it, proves every artifact beside its source on real pictures, and writes a bundle

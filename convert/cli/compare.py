@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 def _sides(args: argparse.Namespace) -> tuple[Side, Side]:
     from convert.proof.compare import Side
     from convert.proof.feeds import Pixels
-    from edge.manifest import Normalisation
+    from edge.bundle.manifest import Normalisation
 
     def or_else(value: Any, default: Any) -> Any:
         return default if value is None else value

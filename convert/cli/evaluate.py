@@ -14,7 +14,7 @@ from edge.errors import EXIT_OK, UsageError
 if TYPE_CHECKING:
     from convert.accuracy.evaluate import Evaluation
     from convert.pictures import PictureStore
-    from edge.manifest import OperatingPoint
+    from edge.bundle.manifest import OperatingPoint
     from edge.reader import Models
 
 

@@ -41,12 +41,12 @@ from convert.pictures import person_of
 from convert.targets.tflite import import_tensorflow, to_float
 from edge.align import template_named
 from edge.bundle import Bundle
+from edge.bundle.manifest import OperatingPoint
 from edge.config.settings import Detect, Runtime
 from edge.datatypes import AlignedFace, Floats
 from edge.detect import make_detector
 from edge.embed import make_embedder
 from edge.errors import ModelError, UsageError
-from edge.manifest import OperatingPoint
 from edge.quant import is_identity, pixel_table
 
 Log = Callable[[str], None]

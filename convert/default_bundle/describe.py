@@ -18,8 +18,8 @@ from convert.default_bundle.recipe import (
 from convert.network import Network
 from convert.provenance import tool_versions
 from edge.bundle import sha256_of
+from edge.bundle.manifest import SCHEMA_VERSION, Detector, Embedder, Normalisation
 from edge.interpreter import TfliteModel
-from edge.manifest import SCHEMA_VERSION, Detector, Embedder, Normalisation
 
 LICENCE = "Apache-2.0"
 _DESCRIPTION = (

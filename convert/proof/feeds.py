@@ -15,10 +15,10 @@ from convert.network import Array, Port, shown_shape
 from convert.pictures import PictureStore, open_any_pictures
 from convert.runners.base import Feeds, Runner
 from edge.align import template_named
+from edge.bundle.manifest import Normalisation
 from edge.cli.common import plural
 from edge.datatypes import Image
 from edge.errors import UsageError
-from edge.manifest import Normalisation
 
 PICTURE_CHANNELS = (1, 3)
 

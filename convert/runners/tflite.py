@@ -12,9 +12,9 @@ import numpy as np
 from convert.network import Array, Floats, Port
 from convert.runners.base import Feeds, Outputs
 from convert.runners.layout import shape_to_nchw, to_nchw, to_nhwc
+from edge.bundle.manifest import Quantisation
 from edge.errors import ModelError
 from edge.interpreter import open_interpreter, rehearse
-from edge.manifest import Quantisation
 from edge.quant import LIMITS, dequantise, quantise
 
 _HINT = "The file may be damaged, or made for a newer runtime: build it again."

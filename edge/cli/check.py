@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from edge.bundle import load_bundle
+from edge.bundle.manifest import OperatingPoint
 from edge.capture import open_source
 from edge.cli.check_files import files_of, secrets_of
 from edge.cli.common import plural, print_json, settings_of
@@ -18,7 +19,6 @@ from edge.config import Settings, find_config
 from edge.errors import EXIT_OK, EXIT_UNAVAILABLE, OstiaryError
 from edge.gallery import gallery_of
 from edge.interpreter import installed_runtimes
-from edge.manifest import OperatingPoint
 from edge.paths import gallery_file
 from edge.publish import probe_broker
 from edge.reader import bundle_folder, load_models

@@ -18,8 +18,8 @@ from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
+from edge.bundle.manifest import Manifest
 from edge.config.settings import Settings
-from edge.manifest import Manifest
 from edge.validation import Limits, expected_of, hints_of, limits_of
 
 _JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edge.config.decisions import Decide, Group, Policy
 from edge.config.delivery import HomeAssistant, Metrics, Mqtt, Outbox, Publish, Tls
+from edge.config.fleet import Sync, Updates
 from edge.config.guard import Commands, Privacy
 from edge.config.shapes import SLUG, Rectangle
 from edge.config.vision import Camera, Detect, Device, Enrol, Runtime, Track
@@ -36,8 +37,10 @@ __all__ = [
     "Rectangle",
     "Runtime",
     "Settings",
+    "Sync",
     "Tls",
     "Track",
+    "Updates",
 ]
 
 
@@ -62,6 +65,7 @@ class Settings:
         None,
         doc="Folder of installed bundles, each a folder of its own; its link `active` names the one in use. `bundle` overrules.",
     )
+    updates: Updates = setting(Updates(), doc="Which bundles this box takes.")
     gallery: Path | None = setting(None, doc="Database of the enrolled; one in the user's data folder when left out.")
     detect: Detect = setting(Detect(), doc="Finding faces.")
     track: Track = setting(Track(), doc="Following faces.")
@@ -72,6 +76,7 @@ class Settings:
     publish: Publish = setting(Publish(), doc="What is told besides events.")
     outbox: Outbox = setting(Outbox(), doc="Events on their way.")
     commands: Commands = setting(Commands(), doc="What others may order over MQTT.")
+    sync: Sync = setting(Sync(), doc="People who are enrolled elsewhere.")
     privacy: Privacy = setting(Privacy(), doc="What is kept of people.")
     metrics: Metrics = setting(Metrics(), doc="Numbers for Prometheus.")
     enrol: Enrol = setting(Enrol(), doc="Which pictures may become an enrolment.")

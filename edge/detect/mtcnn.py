@@ -17,13 +17,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edge.bundle.manifest import Detector
 from edge.datatypes import Floats, Image
 from edge.detect.faces import Faces, joined, suppressed, without_parts
 from edge.detect.finder import Limits
 from edge.detect.network import Network, to_blob
 from edge.detect.scaling import padded, stretched, tallest_face
 from edge.errors import ModelError
-from edge.manifest import Detector
 
 CELL_PX = 12
 """Side of P-Net's receptive field: the face that it finds."""

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.bundle.manifest import Normalisation
 from edge.datatypes import Floats, Image
 from edge.errors import ModelError
-from edge.manifest import Normalisation
 
 _SILENT = 0
 _CAUSE_CHARS = 200

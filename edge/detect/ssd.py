@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from edge.bundle.manifest import Detector
 from edge.datatypes import Floats, Image
 from edge.detect.faces import Faces, suppressed
 from edge.detect.finder import Limits
 from edge.detect.network import Network, to_blob
 from edge.detect.scaling import padded, shrunk
 from edge.errors import ModelError
-from edge.manifest import Detector
 
 STRIDES_AND_SIDES = ((8, (10, 16, 24)), (16, (32, 48)), (32, (64, 96)), (64, (128, 192, 256)))
 """Of each feature map: about how many pixels its cells lie apart, and sides of its square priors in pixels."""

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from edge.bundle.manifest import Detector
 from edge.datatypes import Floats, Image
 from edge.detect.faces import Faces, joined, suppressed
 from edge.detect.finder import Limits
 from edge.detect.network import Network, to_blob
 from edge.detect.scaling import padded
-from edge.manifest import Detector
 
 STRIDES = (8, 16, 32)
 VALUES = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from edge.bundle.manifest import Manifest
 from edge.config.settings import Settings
 from edge.errors import GalleryError
 from edge.gallery import database
@@ -12,7 +13,6 @@ from edge.gallery.encryption.columns import Columns
 from edge.gallery.encryption.keyring import check_keys, prove_keys
 from edge.gallery.encryption.sealing import Sealer, sealer_of
 from edge.gallery.store import Gallery
-from edge.manifest import Manifest
 from edge.paths import gallery_file
 
 

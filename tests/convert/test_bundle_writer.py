@@ -7,8 +7,8 @@ import pytest
 
 from convert.bundle import Artifact, replaced_folder, write_bundle
 from edge.bundle import load_bundle
+from edge.bundle.manifest import Detector, Embedder, OperatingPoint
 from edge.errors import EXIT_USAGE, BundleError, UsageError
-from edge.manifest import Detector, Embedder, OperatingPoint
 
 
 def about() -> dict[str, Any]:

@@ -6,9 +6,9 @@ import pytest
 from convert.accuracy.faces import stacked
 from convert.calibrate import examples_of, pick_names
 from convert.pictures import person_of
+from edge.bundle.manifest import Normalisation
 from edge.datatypes import AlignedFace
 from edge.errors import UsageError
-from edge.manifest import Normalisation
 
 NAMES = [f"P{person}/P{person}_{number:04d}.jpg" for person in range(20) for number in range(1, 4)]
 PEOPLE = frozenset(f"P{person}" for person in range(15))

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.bundle import Bundle, load_bundle
+from edge.bundle.manifest import Normalisation, Quantisation
 from edge.config.settings import Runtime
 from edge.datatypes import AlignedFace, Floats, Image
 from edge.embed import FaceEmbedder, OpenCvNetwork, TfliteNetwork, make_embedder, prewhiten
 from edge.errors import ModelError
 from edge.interpreter import TfliteModel
-from edge.manifest import Normalisation, Quantisation
 from tests.support.bundles import make_bundle
 from tests.support.tiny import MODELS, QUANTISATIONS, expected_embedding, spec_of, write_onnx
 

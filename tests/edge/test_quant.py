@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edge.manifest import Normalisation, Quantisation
+from edge.bundle.manifest import Normalisation, Quantisation
 from edge.quant import LIMITS, dequantise, is_identity, pixel_table, quantise
 
 DTYPES = st.sampled_from(["uint8", "int8"])

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.bundle.manifest import Embedder, Normalisation, Quantisation
 from edge.datatypes import Floats, Image
-from edge.manifest import Embedder, Normalisation, Quantisation
 from edge.quant import dequantise, quantise
 
 MODELS = Path(__file__).parent / "models"

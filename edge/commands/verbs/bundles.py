@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from edge.bundle_store import BundleStore
+from edge.bundle.store import BundleStore
 from edge.commands import arguments
 from edge.commands.refusal import RefusedError
 from edge.commands.request import Request

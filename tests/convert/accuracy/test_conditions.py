@@ -19,9 +19,9 @@ from convert.accuracy.conditions import (
 )
 from convert.accuracy.degrade import DEGRADATIONS
 from edge.bundle import load_bundle
+from edge.bundle.manifest import OperatingPoint
 from edge.datatypes import AlignedFace, Box, Detection, Embedding, Floats, Image
 from edge.errors import EXIT_USAGE, UsageError
-from edge.manifest import OperatingPoint
 from edge.reader import Models
 
 PEOPLE = 24

@@ -15,8 +15,8 @@ from convert.accuracy.operating_points import (
     operating_points,
     share_reaching,
 )
+from edge.bundle.manifest import Manifest
 from edge.errors import EXIT_USAGE, UsageError
-from edge.manifest import Manifest
 from edge.validation import hints_of
 
 similarities = st.lists(

@@ -12,9 +12,9 @@ import pytest
 from convert.benchmark.boards import BOARDS
 from convert.benchmark.emulated import count_all, difference_of, stored_pictures
 from convert.benchmark.emulator import Emulator, find_emulator
+from edge.bundle.manifest import Quantisation
 from edge.errors import ModelError, UsageError
 from edge.interpreter import Tensor, installed_runtimes
-from edge.manifest import Quantisation
 from tests.convert.benchmark import fake_emulator
 from tests.support.data import ROOT
 

@@ -13,8 +13,8 @@ from convert.build.plan import QUANTISE, Overrides, Plan, resolve
 from convert.build.quantising import TARGET, takes_faithful, write_faithful
 from convert.build.sample import Sample, Wish
 from convert.catalogue.recipe import EmbedderUse
+from edge.bundle.manifest import Normalisation
 from edge.errors import ModelError
-from edge.manifest import Normalisation
 from tests.convert import onnx_files
 from tests.convert.networks import FLATTEN, conv, network, step
 from tests.convert.quantise.prelus import pictures, spread

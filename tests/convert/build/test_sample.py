@@ -8,8 +8,8 @@ import pytest
 
 from convert.build.sample import View, Wish, feed, take_sample
 from convert.pictures import open_any_pictures
+from edge.bundle.manifest import Normalisation
 from edge.errors import UsageError
-from edge.manifest import Normalisation
 from tests.support.data import grace_hopper
 
 ALIGNED = View("aligned", 112, 112, "arcface-112x112")

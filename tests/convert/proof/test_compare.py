@@ -16,9 +16,9 @@ from convert.proof.fidelity import layer_fidelity
 from convert.runners import open_runner, runtimes_of
 from convert.runners.tflite import TfliteRunner
 from edge.bundle import default_bundle_folder
+from edge.bundle.manifest import Normalisation
 from edge.datatypes import Image
 from edge.errors import ModelError, UsageError
-from edge.manifest import Normalisation
 from tests.convert import onnx_files
 from tests.convert.networks import conv, network
 from tests.support.data import ROOT, test_data

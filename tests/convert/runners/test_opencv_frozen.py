@@ -11,7 +11,7 @@ from convert.proof.compare import Side, compare_files
 from convert.proof.feeds import Pixels, Wish
 from convert.runners import open_runner
 from convert.runners.opencv_layers import layers_by_node
-from edge.manifest import Normalisation
+from edge.bundle.manifest import Normalisation
 from tests.support.data import test_data
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edge.bundle import load_bundle
+from edge.bundle.manifest import Confidence, OperatingPoint
 from edge.cli.check import described
-from edge.manifest import Confidence, OperatingPoint
 from tests.edge.cli.conftest import Command, finished
 from tests.support.mosquitto import HOST, free_port, mosquitto
 

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import pytest
 
-from edge.bundle_store import BundleStore
+from edge.bundle.store import BundleStore
 from edge.config import settings as config
 from edge.gallery import Gallery
 from edge.gallery.records import IdentityRecord

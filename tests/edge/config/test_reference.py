@@ -8,10 +8,10 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from edge.bundle.manifest import Manifest
 from edge.config import Settings, parse_settings
 from edge.config.reference import documents, example_file, json_schema
 from edge.errors import ConfigError
-from edge.manifest import Manifest
 from edge.validation import hints_of, limits_of
 from tests.edge.config.cases import CONTRADICTIONS, FAULTY, FINE
 from tests.support.data import ROOT

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.bundle.manifest import Normalisation
 from edge.config.settings import Detect
 from edge.detect import make_detector
 from edge.detect.network import Network, opencv_silenced, to_blob
 from edge.detect.yunet import OUTPUTS, STRIDES
 from edge.errors import ModelError
-from edge.manifest import Normalisation
 from tests.edge.detect.conftest import onnx_file
 from tests.support.bundles import SSD, YUNET, detector_bundle
 

@@ -23,9 +23,9 @@ from convert.quantise.prepare import prepared
 from convert.runners.delegation import delegated_nodes
 from convert.targets.tflite import describe_tflite, oldest_runtime_faults
 from convert.targets.tflite.integer import integer_bytes
+from edge.bundle.manifest import Quantisation
 from edge.errors import ModelError
 from edge.interpreter import TfliteModel
-from edge.manifest import Quantisation
 from edge.quant import dequantise
 from tests.convert.networks import FLATTEN, RELU, conv, network
 from tests.convert.other_runtimes import RUNTIMES, run_tflite

@@ -16,9 +16,9 @@ from convert.network import Network, Node, Port
 from convert.passes.fold import centre_on_a_byte, fold_batch_norms, take_out_normalisation
 from convert.targets.base import Options
 from convert.targets.tflite import LEGACY, TARGETS, describe_tflite, oldest_runtime_faults, tflite_target
+from edge.bundle.manifest import Normalisation, Quantisation
 from edge.errors import ModelError, UsageError
 from edge.interpreter import TfliteModel
-from edge.manifest import Normalisation, Quantisation
 from edge.quant import dequantise, is_identity, pixel_table, quantise
 from tests.convert import reference
 from tests.convert.networks import CASES, FLATTEN, RELU, conv, network, picture, step

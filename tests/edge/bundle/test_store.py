@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edge.bundle import MANIFEST_NAME
-from edge.bundle_store import BundleStore
+from edge.bundle.store import BundleStore
 from edge.config.settings import Settings
 from edge.errors import BundleError, UsageError
 from edge.reader import bundle_folder

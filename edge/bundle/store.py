@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from edge.bundle import MANIFEST_NAME
+from edge.bundle.folder import MANIFEST_NAME
 from edge.errors import BundleError, UsageError
 
 ACTIVE = "active"

@@ -7,8 +7,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from edge.align import TEMPLATES
+from edge.bundle.manifest import DIGEST, FILE_NAME, Confidence, Manifest, Quantisation
 from edge.config.reference import json_schema
-from edge.manifest import DIGEST, FILE_NAME, Confidence, Manifest, Quantisation
 from edge.validation import build
 from tests.support.data import ROOT
 

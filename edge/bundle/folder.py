@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from edge.bundle.manifest import SCHEMA_VERSION, File, Manifest, OperatingPoint
 from edge.errors import BundleError
-from edge.manifest import SCHEMA_VERSION, File, Manifest, OperatingPoint
 from edge.validation import build
 
 MANIFEST_NAME = "manifest.json"
