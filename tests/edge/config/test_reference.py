@@ -46,7 +46,8 @@ def test_the_example_may_be_uncommented_as_it_stands() -> None:
     # Those whose default is none are shown with an example instead.
     home_assistant = dataclasses.replace(changed.home_assistant, area=None)
     mqtt = dataclasses.replace(changed.mqtt, client_id=None)
-    assert dataclasses.replace(changed, mqtt=mqtt, home_assistant=home_assistant) == Settings()
+    updates = dataclasses.replace(changed.updates, source=None)
+    assert dataclasses.replace(changed, mqtt=mqtt, home_assistant=home_assistant, updates=updates) == Settings()
 
 
 def every_setting(kind: type, path: str = "") -> Iterator[tuple[str, dataclasses.Field[Any]]]:
@@ -68,6 +69,8 @@ def test_every_setting_is_documented(path: str, field: dataclasses.Field[Any]) -
     if limits_of(field).example is not None and limits_of(field).pattern is not None:
         section = path.split(".")
         nested: Any = limits_of(field).example
+        if isinstance(field.default, tuple):
+            nested = [nested]
         for name in reversed(section):
             nested = {name: nested}
         parse_settings(yaml.safe_dump(nested))
