@@ -50,18 +50,16 @@ make_convert_venv() {
     touch .venv-convert/.torch
 }
 
-# Graphviz draws networks; without it tests of drawings are skipped.
-ensure_graphviz() {
-    if command -v dot >/dev/null; then return 0; fi
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then return 1; fi
-    say "installing graphviz"
-    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends graphviz) >/dev/null 2>&1
-}
-
 # mosquitto from the distribution when it is missing and we may install it; otherwise callers fall back or skip.
 ensure_mosquitto() {
-    if command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ]; then return 0; fi
+    # Debian puts it where a user's PATH does not look.
+    [ -x /usr/sbin/mosquitto ] || ensure_command mosquitto mosquitto
+}
+
+# ensure_command PROGRAM PACKAGE: PROGRAM from the distribution's PACKAGE where it is missing and we may install it.
+ensure_command() {
+    if command -v "$1" >/dev/null; then return 0; fi
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then return 1; fi
-    say "installing mosquitto"
-    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mosquitto) >/dev/null 2>&1
+    say "installing $2"
+    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2") >/dev/null 2>&1
 }
