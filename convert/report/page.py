@@ -59,7 +59,7 @@ def page(report: Mapping[str, Any], scores: Scores | None) -> str:
 
 
 def _pictures(report: Mapping[str, Any], scores: Scores | None) -> dict[str, Any]:
-    from jinja2.utils import markupsafe
+    import markupsafe
 
     made = {"sizes": drawn(lambda axes: _draw_sizes(axes, report["artifacts"]))}
     if "latency_ms" in report:
