@@ -8,11 +8,24 @@ import os
 import sys
 from collections.abc import Sequence
 
-from convert.cli import benchmark, build, compare, default_bundle, evaluate, fetch, inspect, quantise, report, train
+from convert.cli import (
+    benchmark,
+    build,
+    compare,
+    default_bundle,
+    evaluate,
+    fetch,
+    inspect,
+    quantise,
+    release,
+    report,
+    sign,
+    train,
+)
 from edge import __version__
 from edge.errors import EXIT_OTHER, EXIT_USAGE, OstiaryError
 
-COMMANDS = (fetch, inspect, build, quantise, compare, evaluate, benchmark, report, train, default_bundle)
+COMMANDS = (fetch, inspect, build, quantise, compare, evaluate, benchmark, report, train, default_bundle, sign, release)
 """In the order in which help lists them."""
 
 EXIT_INTERRUPTED = 130
@@ -25,6 +38,7 @@ examples:
   ostiary-convert build mobilefacenet-mxnet --source models/mobilefacenet-mxnet --calibration faces/ -o my-bundle
   ostiary-convert evaluate --bundle my-bundle --images lfw-deepfunneled.tar --pairs pairs.txt
   ostiary-convert report my-bundle
+  ostiary-convert release --target arm64 --debian trixie --bundle my-bundle -o releases
 
 exit codes: 0 clean, 2 usage, 3 cannot be fetched, 4 bundle or model rejected, 1 anything else."""
 

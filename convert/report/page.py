@@ -72,7 +72,8 @@ def _pictures(report: Mapping[str, Any], scores: Scores | None) -> dict[str, Any
         made["missed"] = drawn(lambda axes: draw_condition_fnmr(axes, conditions, point))
         made["moved"] = drawn(lambda axes: draw_condition_threshold(axes, conditions, point))
     # matplotlib wrote these; what stands before the <svg> element is for files alone.
-    return {name: markupsafe.Markup(data.decode()[data.decode().index("<svg") :]) for name, data in made.items()}
+    texts = {name: data.decode() for name, data in made.items()}
+    return {name: markupsafe.Markup(text[text.index("<svg") :]) for name, text in texts.items()}  # noqa: S704 - our own
 
 
 def _draw_sizes(axes: Any, artifacts: list[dict[str, Any]]) -> None:
