@@ -18,7 +18,7 @@ from edge.commands.desk import Desk
 from edge.commands.opening import Reception, open_reception
 from edge.config.settings import Settings
 from edge.decide import Thresholds
-from edge.errors import UsageError
+from edge.errors import OstiaryError, UsageError
 from edge.forgetting import Forgetting
 from edge.gallery import LiveIndex, gallery_of
 from edge.gallery.privacy.retention import Retention
@@ -29,8 +29,11 @@ from edge.metrics import Subjects, open_metrics
 from edge.paths import outbox_file
 from edge.pipeline import Parts, Pipeline, context_of, thresholds_of
 from edge.policy.doorkeeper import Signals
+from edge.probation import Probation
 from edge.publish import Publisher, open_publisher
 from edge.reader import Models, load_models
+from edge.sync.attendant import Sync
+from edge.sync.opening import Membership, leave_groups, membership_of
 
 TICK_S = 0.25
 """A live source gives control back after so long without a frame, for presence and health."""
@@ -45,6 +48,8 @@ class Options:
     annotate: Path | None = None
     write_event: Callable[[str], None] | None = None
     """Takes each event as a line of JSON where mqtt.enabled is false."""
+    keeps_trial: bool = True
+    """Whether this run counts for a bundle on trial; one beside the daemon does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class _Opened:
     source: FrameSource
     publisher: Publisher
     reception: Reception | None
+    membership: Membership | None
     video: VideoWriter | None
 
 
@@ -71,6 +77,7 @@ class Daemon:
         self._is_stopping = False
         self._is_ended_from_outside = False
         self._publisher: Publisher | None = None
+        self._sync: Sync | None = None
         self._source: FrameSource | None = None
         self._is_camera_online = False
         self._colours = Colours(settings.camera.name)
@@ -94,10 +101,21 @@ class Daemon:
 
     def run(self) -> None:
         """Until the source ends or `stop`. OstiaryError when something that cannot be done without is missing."""
+        probation = Probation(self._settings, is_kept=self._options.keeps_trial)
+        try:
+            self._run(probation)
+        except OstiaryError as error:
+            if not probation.is_over:
+                raise
+            log.error("%s", error)  # noqa: TRY400 - the user needs no traceback, and the run that follows has another bundle
+            self.restart()
+            self._service.restarting()
+
+    def _run(self, probation: Probation) -> None:
         started = time.monotonic()
         with contextlib.ExitStack() as stack:
-            opened = self._open(stack)
-            outside = self._outside(opened, stack)
+            opened = self._open(stack, probation)
+            outside = self._outside(opened, stack, probation)
             self._tell_ready(opened, time.monotonic() - started)
             Loop(self._settings, outside).until_end(lambda: self._is_stopping)
             if self.wants_restart:
@@ -105,13 +123,16 @@ class Daemon:
             else:
                 self._service.stopping()
 
-    def _open(self, stack: contextlib.ExitStack) -> _Opened:
+    def _open(self, stack: contextlib.ExitStack, probation: Probation) -> _Opened:
         """Everything that may be missing or wrong, in this order: what fails early is told before anybody hears of us."""
         settings = self._settings
-        models = load_models(settings)
-        thresholds = thresholds_of(models.bundle, settings.decide.operating_point)
-        index = LiveIndex(lambda: gallery_of(settings, models.bundle.manifest))
+        with probation.loading():
+            models = load_models(settings)
+            thresholds = thresholds_of(models.bundle, settings.decide.operating_point)
+            leave_groups(settings, lambda: gallery_of(settings, models.bundle.manifest))
+            index = LiveIndex(lambda: gallery_of(settings, models.bundle.manifest))
         stack.callback(index.close)
+        membership = membership_of(settings)
         video = self._video()
         # Before the publisher: a clip that is not there is told at once, and no subscriber hears of it.
         source = self._open_source()
@@ -127,19 +148,20 @@ class Daemon:
         self._publisher = publisher
         if not source.is_live:
             self._on_camera(True, "")  # noqa: FBT003
-        return _Opened(models, thresholds, index, source, publisher, reception, video)
+        return _Opened(models, thresholds, index, source, publisher, reception, membership, video)
 
-    def _outside(self, opened: _Opened, stack: contextlib.ExitStack) -> Outside:
+    def _outside(self, opened: _Opened, stack: contextlib.ExitStack, probation: Probation) -> Outside:
         """What the loop runs, and who works beside it."""
         models, publisher = opened.models, opened.publisher
         signals = Signals(lambda: publisher.is_enabled)
         parts = Parts(models.detector, models.embedder, opened.index, publisher, signals)
         context = context_of(self._settings, models.bundle)
         pipeline = Pipeline(parts, self._settings, opened.thresholds, context, self._health)
-        describe = functools.partial(self._described, opened)
+        describe = functools.partial(self._described, opened, probation)
+        attendants = (*self._attendants(opened, describe, stack), probation.watch(self._health, self.restart))
         return Outside(
             opened.source, pipeline, publisher, self._health, self._service, refresh=opened.index.refresh,
-            describe=describe, video=opened.video, attendants=self._attendants(opened, describe, stack),
+            describe=describe, video=opened.video, attendants=attendants,
         )  # fmt: skip
 
     def _attendants(
@@ -148,7 +170,11 @@ class Daemon:
         """Who works beside the stages: those always there, and those that the settings ask for."""
         settings, manifest = self._settings, opened.models.bundle.manifest
         retention = Retention(lambda: gallery_of(settings, manifest, create=False), settings.privacy)
-        asked = (self._desk(opened), open_metrics(settings, Subjects(self._health, opened.publisher, describe)))
+        asked = (
+            self._desk(opened),
+            self._member(opened),
+            open_metrics(settings, Subjects(self._health, opened.publisher, describe)),
+        )
         optional = [one for one in asked if one is not None]
         for one in optional:
             stack.callback(one.close)
@@ -159,6 +185,14 @@ class Daemon:
             return None
         refresh = functools.partial(opened.index.refresh, at_once=True)
         return opened.reception.desk(opened.publisher, opened.models, restart=self.restart, refresh=refresh)
+
+    def _member(self, opened: _Opened) -> Sync | None:
+        """People of the groups of this box."""
+        if opened.membership is not None:
+            manifest, index = opened.models.bundle.manifest, opened.index
+            open_it = functools.partial(gallery_of, self._settings, manifest)
+            self._sync = opened.membership.sync(opened.publisher, open_it, lambda: index.revision)
+        return self._sync
 
     def _open_source(self) -> FrameSource:
         options, small_px = LiveOptions(wait_s=TICK_S), self._settings.detect.width_px
@@ -195,17 +229,22 @@ class Daemon:
             log.warning("nobody is enrolled: everybody will be unknown (ostiary enroll --name NAME PICTURE...)")
         self._service.ready(f"watching {self._settings.camera.name}")
 
-    def _described(self, opened: _Opened) -> dict[str, Any]:
+    def _described(self, opened: _Opened, probation: Probation) -> dict[str, Any]:
         """What /health tells besides counters and timings."""
         index, manifest = opened.index, opened.models.bundle.manifest
         counters = getattr(self._source, "counters", {})
         self._health.counters["gallery_damaged_embeddings"] = index.index.refused_rows
+        self._health.counters["gallery_not_matched"] = index.index.lacking
         self._health.counters["gallery_unreadable"] = int(bool(index.problem))
         self._health.counters["detections_dropped"] = opened.models.detector.dropped
+        if self._sync is not None:
+            self._health.counters.update(self._sync.counters())
         return {
+            **({} if self._sync is None else {"sync": self._sync.describe()}),
             "gallery_revision": index.revision,
             "bundle_id": manifest.bundle_id,
             "embedder_id": manifest.embedder.embedder_id,
+            "bundle": {"bundle_id": manifest.bundle_id, **probation.described()},
             "outbox": opened.publisher.outbox_state(),
             "camera": {"online": self._is_camera_online, "picture": self._picture(), "reopened": 0, **counters},
         }

@@ -142,7 +142,8 @@ class Enroller:
         png = encode_png(found.aligned.image) if self._settings.keep_aligned else None
         source = path.encode("utf-8", "backslashreplace").decode().replace("\0", "")[-MAX_SOURCE:]
         score = min(1.0, max(0.0, found.quality.score))
-        return Accepted(path, EnrolledFace(found.embedding, score, source, png), found.quality)
+        template = "" if png is None else found.aligned.template
+        return Accepted(path, EnrolledFace(found.embedding, score, source, png, template), found.quality)
 
 
 def assess_pictures(enroller: Enroller, pictures: Iterable[Picture]) -> EnrolmentResult:

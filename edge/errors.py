@@ -7,7 +7,8 @@
     ├── UnavailableError             3  retryable: the outside world is not there (yet)
     │   ├── SourceError              3  camera, stream or file gives no frames
     │   │   └── SourceStuckError     3  not retryable: a call never came back, and only a new process frees the camera
-    │   └── BrokerError              3  MQTT broker refuses, or cannot be reached
+    │   ├── BrokerError              3  MQTT broker refuses, or cannot be reached
+    │   └── RepositoryError          3  where signed bundles come from cannot be reached, or breaks off
     ├── RejectedError                4  an artifact must not be used
     │   ├── BundleError              4  manifest, digest, signature, file
     │   ├── ModelError               4  a network that the runtime cannot load or run
@@ -91,6 +92,10 @@ class SourceStuckError(SourceError):
 
 class BrokerError(UnavailableError):
     """The MQTT broker refuses us or cannot be reached."""
+
+
+class RepositoryError(UnavailableError):
+    """Where signed bundles come from cannot be reached, or breaks off; what comes from there and is wrong is a BundleError."""
 
 
 class RejectedError(OstiaryError):

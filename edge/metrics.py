@@ -35,6 +35,7 @@ PICTURES = ("ok", "black", "frozen", "colours_swapped")
 
 GAUGES = {
     "gallery_damaged_embeddings": "Embeddings that cannot be read, and are not used.",
+    "gallery_not_matched": "People without an embedding of the embedder in use.",
     "gallery_unreadable": "1 while the gallery cannot be read.",
 }
 """Those of the counters in /health that may fall."""

@@ -36,9 +36,12 @@ def bundle_folder(settings: Settings) -> Path | None:
 
 
 def load_models(settings: Settings) -> Models:
-    """Load the configured bundle. BundleError or ModelError (exit code 4) when it cannot be used."""
+    """Load the configured bundle. BundleError or ModelError (exit code 4) when it cannot be used, or must not be."""
     cv2.setNumThreads(settings.runtime.threads)
-    bundle = load_bundle(bundle_folder(settings))
+    folder = bundle_folder(settings)
+    if folder is not None:
+        check_trusted(settings, folder)
+    bundle = load_bundle(folder)
     detector = make_detector(bundle, settings.detect)
     template = template_named(bundle.manifest.embedder.alignment_template)
     if template.points is not None and not detector.gives_landmarks:
@@ -46,6 +49,15 @@ def load_models(settings: Settings) -> Models:
         problem = f"its detector gives no landmarks, and {template.name} aligns by landmarks"
         raise BundleError(problem, where=str(bundle.folder), hint=hint)
     return Models(bundle, detector, make_embedder(bundle, settings.runtime))
+
+
+def check_trusted(settings: Settings, folder: Path) -> None:
+    """BundleError unless its signature is in order, where updates.trust asks for one. The package's own bundle has the package's."""
+    from edge.bundle.trust import trust_of
+
+    trust = trust_of(settings)
+    if trust is not None:
+        trust.check(folder)
 
 
 class PictureReader:

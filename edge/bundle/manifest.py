@@ -162,7 +162,7 @@ class Manifest:
         doc="name and version of the bundle", pattern=r"[A-Za-z0-9._-]{1,64}", example="ostiary-default-1"
     )
     description: str = setting(doc="one or two sentences for a person")
-    files: tuple[File, ...] = setting(doc="every file but the manifest and its signature")
+    files: tuple[File, ...] = setting(doc="every file but the manifest")
     detector: Detector = setting(doc="how to run the detector")
     embedder: Embedder = setting(doc="how to run the embedder")
     operating_points: dict[str, OperatingPoint] = setting(doc="name -> threshold")

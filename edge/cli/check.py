@@ -8,10 +8,14 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from edge.bundle import load_bundle
 from edge.bundle.manifest import OperatingPoint
+from edge.bundle.slots import Slots
+from edge.bundle.store import BundleStore
 from edge.capture import open_source
+from edge.cli.bundle import standing_text
 from edge.cli.check_files import files_of, secrets_of
 from edge.cli.common import plural, print_json, settings_of
 from edge.commands.opening import keys_of
@@ -22,6 +26,7 @@ from edge.interpreter import installed_runtimes
 from edge.paths import gallery_file
 from edge.publish import probe_broker
 from edge.reader import bundle_folder, load_models
+from edge.sync.opening import membership_of
 from edge.timebase import clock_synced
 
 FIRST_FRAME_S = 10.0
@@ -59,13 +64,18 @@ def findings(args: argparse.Namespace) -> Iterator[Finding]:
         return
     if args.camera is not None:
         settings = dataclasses.replace(settings, camera=dataclasses.replace(settings.camera, uri=args.camera))
-    yield Finding("configuration", str(args.config or find_config() or "none: the defaults are used"))
-    yield Finding("runtimes", _runtimes(), is_warning=not installed_runtimes())
-    for what, look in _LOOKS:
-        yield _looked(what, look, settings)
-    yield _of_files("secrets", secrets_of(settings))
-    yield _of_files("files", files_of(settings, args.config or find_config()))
-    yield _clock()
+    config = args.config or find_config()
+    yield Finding("configuration", str(config or "none: the defaults are used"))
+    looks: dict[str, Callable[[], Finding]] = {
+        "runtimes": lambda: Finding("runtimes", _runtimes(), is_warning=not installed_runtimes()),
+        **{what: partial(_looked, what, look, settings) for what, look in _LOOKS},
+        "secrets": lambda: _of_files("secrets", secrets_of(settings)),
+        "files": lambda: _of_files("files", files_of(settings, config)),
+        "clock": _clock,
+    }
+    for what, found in looks.items():
+        if args.only is None or what in args.only:
+            yield found()
 
 
 def _looked(what: str, look: Callable[[Settings], str], settings: Settings) -> Finding:
@@ -87,7 +97,20 @@ def _bundle(settings: Settings) -> str:
     manifest = models.bundle.manifest
     name = settings.decide.operating_point
     point = models.bundle.operating_point(name)
-    return f"{manifest.bundle_id} in {models.bundle.folder}, {name} {described(point)}"
+    return f"{manifest.bundle_id} in {models.bundle.folder}, {name} {described(point)}{_slots(settings)}"
+
+
+def _slots(settings: Settings) -> str:
+    """How the folder of installed bundles stands; nothing where there is none."""
+    if settings.bundle is not None or settings.bundles is None or not settings.bundles.is_dir():
+        return ""
+    told = standing_text(Slots(BundleStore(settings.bundles)).standing())
+    signed = (
+        "only signed ones are taken"
+        if settings.updates.trust is not None
+        else "no signature is asked for (updates.trust)"
+    )
+    return f"\n{told}\n{signed}"
 
 
 def described(point: OperatingPoint) -> str:
@@ -110,8 +133,13 @@ def _gallery(settings: Settings) -> str:
         index = gallery.load_index()
     sealer = gallery.columns.sealer
     sealed = "not encrypted" if sealer is None else f"encrypted with key {sealer.key_ids[0]}"
+    lacking = (
+        f", {plural(index.lacking, 'person', 'people')} NOT RECOGNIZED for want of an embedding"
+        if index.lacking
+        else ""
+    )
     damaged = f", {plural(index.refused_rows, 'damaged embedding')} left out" if index.refused_rows else ""
-    return f"{path}: {plural(len(records), 'identity', 'identities')}, {plural(len(index), 'embedding')}{damaged}; {sealed}"
+    return f"{path}: {plural(len(records), 'identity', 'identities')}, {plural(len(index), 'embedding')}{damaged}{lacking}; {sealed}"
 
 
 def _camera(settings: Settings) -> str:
@@ -142,6 +170,17 @@ def _commands(settings: Settings) -> str:
     return f"{plural(len(keys), 'key')} may sign; without a signature: {unsigned}"
 
 
+def _groups(settings: Settings) -> str:
+    membership = membership_of(settings)
+    if membership is None or not settings.mqtt.enabled:
+        return "none: nobody is enrolled here from elsewhere"
+    told = []
+    for group in settings.sync.groups:
+        sealed = "can be opened where sealed" if group in membership.sealers else "no secret: nobody who is sealed"
+        told.append(f"{group} (published by {', '.join(membership.ring.names(group))}; {sealed})")
+    return "; ".join(told)
+
+
 def _of_files(what: str, found: tuple[str, list[str]]) -> Finding:
     says, wrong = found
     return Finding(what, "\n".join(wrong) or says, is_warning=bool(wrong))
@@ -160,6 +199,7 @@ _LOOKS: tuple[tuple[str, Callable[[Settings], str]], ...] = (
     ("camera", _camera),
     ("broker", _broker),
     ("commands", _commands),
+    ("groups", _groups),
 )
 
 _SHOWN = {EXIT_OK: "ok", EXIT_UNAVAILABLE: "away"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge.capture.uri import redact
 from edge.config.settings import Settings
-from edge.credentials import COMMAND_KEYS, MQTT_PASSWORD, TEMPLATE_KEY, secret_file
+from edge.credentials import COMMAND_KEYS, MQTT_PASSWORD, SYNC_KEYS, SYNC_SECRETS, TEMPLATE_KEY, secret_file
 from edge.paths import gallery_file, outbox_file
 
 OTHERS, OTHERS_READ, OTHERS_WRITE = 0o077, 0o004, 0o022
@@ -21,6 +21,8 @@ def secrets_of(settings: Settings) -> tuple[str, list[str]]:
         ("template key", TEMPLATE_KEY, settings.privacy.key_file, OTHERS),
         # Public keys: who can write the file says who may command.
         ("command keys", COMMAND_KEYS, settings.commands.keys_file, OTHERS_WRITE),
+        ("keys of publishers", SYNC_KEYS, settings.sync.keys_file, OTHERS_WRITE),
+        ("secrets of groups", SYNC_SECRETS, settings.sync.secrets_file, OTHERS),
     )
     told: list[str] = []
     wrong: list[str] = []

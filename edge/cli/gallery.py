@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from typing import Any
 
 from edge.bundle import load_bundle
 from edge.cli.common import complain, plural, print_json, settings_of, shown
-from edge.errors import UsageError
+from edge.errors import BundleError, GalleryError, UsageError
 from edge.gallery import (
     EnrolledFace,
     Gallery,
@@ -36,6 +37,15 @@ def opened(args: argparse.Namespace) -> Gallery:
     return gallery_of(settings)
 
 
+def opened_in_use(args: argparse.Namespace) -> Gallery:
+    """As `opened`, for the embedder of the configured bundle, so that it shows who is matched with it, where it has any."""
+    settings = settings_of(args)
+    if gallery_file(settings).exists():
+        with contextlib.suppress(BundleError, GalleryError):
+            return gallery_of(settings, load_bundle(bundle_folder(settings)).manifest, create=False)
+    return opened(args)
+
+
 def opened_or_made(args: argparse.Namespace) -> Gallery:
     """The same, but an empty one is made for the configured bundle where there is none."""
     settings = settings_of(args)
@@ -50,22 +60,35 @@ def run_list(args: argparse.Namespace) -> int:
     if not path.exists():
         complain(f"{path}: {NONE_YET}\n  {FIRST}")
         return 0
-    with opened(args) as gallery:
+    with opened_in_use(args) as gallery:
+        if args.refused:
+            return _list_refused(gallery, as_json=args.json)
         records = gallery.list_identities()
         if args.json:
             for record in records:
                 print_json(person_json(record))
             return 0
-        print(f"{gallery.path}: {plural(len(records), 'identity', 'identities')}, embedder {gallery.embedder_id}")
+        others = [one.embedder_id for one in gallery.embedders() if one.embedder_id != gallery.embedder_id]
+        also = f" (and of {', '.join(others)})" if others else ""
+        print(f"{gallery.path}: {plural(len(records), 'identity', 'identities')}, embedder {gallery.embedder_id}{also}")
     width = max((len(record.name) for record in records), default=0)
     for record in records:
         print(f"  {record.id}  {record.name:<{width}}  {plural(record.embeddings, 'embedding'):>13}{_limits(record)}")
     return 0
 
 
+def _list_refused(gallery: Gallery, *, as_json: bool) -> int:
+    for word in gallery.read(gallery.synced.read_all):
+        if word.state == "refused" and as_json:
+            print_json({"id": word.identity_id, "group": word.origin})
+        elif word.state == "refused":
+            print(f"  {word.identity_id}  group {word.origin}")
+    return 0
+
+
 def run_show(args: argparse.Namespace) -> int:
     """One identity and where its embeddings came from."""
-    with opened(args) as gallery:
+    with opened_in_use(args) as gallery:
         record = gallery.get(args.who)
         faces = gallery.faces(record.id)
     if args.json:
@@ -78,14 +101,19 @@ def run_show(args: argparse.Namespace) -> int:
     print(f"  groups   {', '.join(record.groups) or '-'}\n  zones    {', '.join(record.zones) or 'all'}")
     print(f"  schedule {record.schedule or 'always'}")
     print(f"  note     {shown(record.note) or '-'}\n  consent  {shown(record.consent) or '-'}")
+    if record.origin:
+        print(f"  group    {record.origin} publishes this person")
     for face in faces:
         kept = "" if face.face_png is None else ", face kept"
-        print(f"  from     {shown(face.source) or '?'} (quality {face.quality:.2f}{kept})")
+        by = "" if record.stored == record.embeddings else f", {' '.join(one.embedder_id for one in face.embeddings)}"
+        print(f"  from     {shown(face.source) or '?'} (quality {face.quality:.2f}{kept}{by})")
     return 0
 
 
 def _source_json(face: EnrolledFace) -> dict[str, Any]:
-    return {"source": face.source, "quality": round(face.quality, 3), "face_kept": face.face_png is not None}
+    embedders = [one.embedder_id for one in face.embeddings]
+    row = {"source": face.source, "quality": round(face.quality, 3), "face_kept": face.face_png is not None}
+    return {**row, "embedders": embedders}
 
 
 def run_set(args: argparse.Namespace) -> int:
@@ -170,7 +198,11 @@ def _tell_record(record: IdentityRecord, *, as_json: bool) -> int:
 
 
 def _limits(record: IdentityRecord) -> str:
-    words = ["" if record.enabled else "disabled", _since(record.valid_from), _until(record.valid_until)]
+    words = [
+        f"of group {record.origin}" if record.origin else "",
+        "NOT RECOGNIZED: no embedding of this embedder" if record.is_lacking else "",
+    ]
+    words += ["" if record.enabled else "disabled", _since(record.valid_from), _until(record.valid_until)]
     words += [
         f"{what} {' '.join(names)}" for what, names in (("groups", record.groups), ("zones", record.zones)) if names
     ]

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from edge import __version__
+from edge.cli.bundle_options import add_bundles
 from edge.cli.options import Commands, Help, add_bundle, add_files, add_json, count, port, run_of
 from edge.cli.people_options import add_people
 from edge.cli.remote_options import add_remote
@@ -26,6 +27,10 @@ a first walk through:
 exit codes: 0 clean, 2 configuration or usage, 3 camera or broker unavailable, 4 bundle, model or gallery rejected,
 1 anything else. Documentation: docs/ in the source, and docs/troubleshooting.md by error message."""
 
+_LOOKED_AT = (
+    "configuration", "runtimes", "bundle", "gallery", "camera", "broker", "commands", "secrets", "files", "clock",
+)  # fmt: skip
+
 
 def make_parser() -> argparse.ArgumentParser:
     """The whole command line."""
@@ -36,6 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = Commands(parser)
     _add_daemon(commands)
     add_people(commands)
+    add_bundles(commands)
     _add_pictures(commands)
     add_remote(commands)
     _add_retire(commands)
@@ -128,6 +134,10 @@ def _add_tools(commands: Commands) -> None:
     add_files(check)
     add_json(check)
     check.add_argument("--camera", metavar="URI", help="instead of the configuration's camera.uri")
+    check.add_argument(
+        "--only", nargs="+", choices=_LOOKED_AT, metavar="WHAT",
+        help=f"look at these alone: {', '.join(_LOOKED_AT)}. A daemon that runs has the camera to itself.",
+    )  # fmt: skip
     bench = commands.add(
         "bench", run_of("bench"), "how fast is this box?",
         description="Measures on this box: stages on one frame, the pipeline on a clip beside a plain loop (detection on the\n"

@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from edge.cli.options import Commands, add_files, add_json, count, run_of
+from edge.cli.options import Commands, add_files, add_json, count, port, run_of
 
-_LIST, _PRIVACY = "gallery", "privacy"
+_LIST, _PRIVACY, _EMBEDDERS = "gallery", "privacy", "embedders"
 """Modules of edge.cli."""
 _GALLERY = (
     ("list", _LIST, "everybody who is enrolled"),
@@ -21,6 +21,10 @@ _GALLERY = (
     ("rekey", _PRIVACY, "encrypt the gallery with the first key of privacy.key_file"),
     ("export", _LIST, "all identities into one file"),
     ("import", _LIST, "identities from such a file"),
+    ("publish", "publish", "people of this gallery, signed, for every box of a group"),
+    ("re-embed", _EMBEDDERS, "embeddings for a bundle with another embedder, from kept aligned faces"),
+    ("prune", _EMBEDDERS, "take embeddings away that neither the bundle in use nor the one before needs"),
+    ("readmit", _EMBEDDERS, "take somebody who was erased here from the group again"),
 )
 
 
@@ -65,7 +69,7 @@ def _add_gallery(commands: Commands) -> None:
     gallery.set_defaults(run=None)
     inner = Commands(gallery)
     for name, module, help_ in _GALLERY:
-        parser = inner.add(name, run_of(module, f"run_{name}"), help_)
+        parser = inner.add(name, run_of(module, f"run_{name.replace('-', '_')}"), help_)
         add_files(parser)
         add_json(parser)
         if name in {"show", "set", "remove", "person"}:
@@ -116,8 +120,55 @@ def _rekey_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plain", action="store_true", help="encrypt no more, and take the encryption away")
 
 
+def _list_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--refused", action="store_true", help="whom this box takes from no group: erased here")
+
+
+def _re_embed_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="only say who would be embedded, and who cannot be")
+    parser.add_argument("--leave-out", action="store_true", help="go on without those who cannot be")
+
+
+def _prune_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be erased")
+
+
+def _readmit_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", help="as `ostiary gallery list --refused` shows it")
+
+
 def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--faces", action="store_true", help="with the aligned faces, where they were kept")
+
+
+def _publish_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "who", nargs="*", metavar="WHO", help="ids or names; nobody: only say anew that the group is as it is"
+    )
+    parser.add_argument("--all", action="store_true", help="everybody who was enrolled in this gallery")
+    parser.add_argument("--group", required=True, metavar="NAME", help="group whose boxes enrol them")
+    parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="private key of `ostiary keys new`")
+    parser.add_argument(
+        "--secret",
+        type=Path,
+        metavar="FILE",
+        help="seal with the group's secret of this file (ostiary keys group-secret)",
+    )
+    parser.add_argument(
+        "--remove",
+        nargs="+",
+        default=[],
+        metavar="WHO",
+        help="erase these ids or names on every box; they stay in this gallery",
+    )
+    parser.add_argument("--new", action="store_true", help="begin the group, or begin it anew with these people alone")
+    parser.add_argument("--force", action="store_true", help="also who has not changed, such as after a change of keys")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be published")
+    parser.add_argument(
+        "--keys", type=Path, metavar="FILE", help="public keys of other publishers (default: sync.keys_file)"
+    )
+    parser.add_argument("--host", metavar="NAME", help="instead of the configuration's mqtt.host")
+    parser.add_argument("--port", type=port, metavar="N", help="instead of the configuration's mqtt.port")
 
 
 _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
@@ -128,4 +179,9 @@ _OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "retain": _retain_options,
     "rekey": _rekey_options,
     "export": _export_options,
+    "publish": _publish_options,
+    "list": _list_options,
+    "re-embed": _re_embed_options,
+    "prune": _prune_options,
+    "readmit": _readmit_options,
 }

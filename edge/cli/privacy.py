@@ -44,6 +44,8 @@ def _confirmed(record: IdentityRecord) -> bool:
 def _tell_receipt(receipt: Receipt) -> None:
     who, kept = receipt.erased, plural(receipt.erased.faces, "kept face")
     print(f"erased {who.identity.name} ({who.identity.id}): {plural(who.embeddings, 'embedding')}, {kept}")
+    if who.origin:
+        print(f"  and taken from the group {who.origin} no more, until `ostiary gallery readmit {who.identity.id}`")
     if not who.is_scrubbed:
         print(
             "not finished: something was reading the file, or the disk is full; `ostiary gallery retain` does the rest"

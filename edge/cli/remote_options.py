@@ -50,6 +50,14 @@ def _add_keys(commands: Commands) -> None:
     )  # fmt: skip
     new.add_argument("name", metavar="NAME", help="who will sign with it; stands in the audit log")
     new.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="new file for the private key")
+    new.add_argument("--sync-groups", metavar="GROUP,...", help="for `ostiary gallery publish` in these groups instead")
     new.add_argument("--verbs", metavar="VERB,...", help="limit it to these (default: all)")
+    secret = inner.add(
+        "group-secret",
+        run_of("keys", "run_group_secret"),
+        "a secret that seals the people of a group (sync.secrets_file)",
+    )
+    secret.add_argument("group", metavar="GROUP", help="name of the group")
+    secret.add_argument("-o", "--output", type=Path, metavar="FILE", help="new file (default: standard output)")
     template = inner.add("template", run_of("keys", "run_template"), "a key that encrypts galleries (privacy.key_file)")
     template.add_argument("-o", "--output", type=Path, metavar="FILE", help="new file (default: standard output)")

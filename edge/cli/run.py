@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
             outbox=dataclasses.replace(settings.outbox, file=Path(folder) / "outbox.sqlite"),
             metrics=dataclasses.replace(settings.metrics, enabled=False),
         )
-        return _run(settings, Options(annotate=args.annotate, write_event=_print_line))
+        return _run(settings, Options(annotate=args.annotate, write_event=_print_line, keeps_trial=False))
 
 
 def _run(settings: Settings, options: Options) -> int:

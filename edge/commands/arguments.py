@@ -129,6 +129,7 @@ class SwitchBundle:
     bundle: str = setting(
         doc="Name of a folder of settings.bundles.", pattern=r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", example="ostiary-default-2"
     )  # fmt: skip
+    timeout_s: float = setting(60.0, doc="Give up its self-test after so long.", minimum=1, maximum=300)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from typing import Any
 
 from edge.commands.arguments import VERBS, Form
 from edge.commands.refusal import REFUSED_AT_THE_DOOR, REFUSED_AT_WORK
-from edge.commands.request import KEY_NAME, REQUEST_ID
+from edge.commands.request import REQUEST_ID
 from edge.config.reference import json_schema
+from edge.signing import KEY_NAME
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _MOMENT = r"^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$"

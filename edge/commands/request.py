@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.commands.refusal import RefusedError
+from edge.signing import KEY_NAME
 from edge.validation import build
 
 REQUEST_ID = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
 ISSUED_AT = r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)"
 """RFC 3339, section 5.6; the offset is part of it."""
-KEY_NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}"
 MAX_DIGITS = 20
 """No number of a command needs more."""
 SHOWN_FAULTS = 5

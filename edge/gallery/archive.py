@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import IO, Literal
 
 from edge.errors import GalleryError, UsageError
-from edge.gallery.archive_format import SCHEMA_VERSION, LineReader, ReadFace, encode_face, encode_line
+from edge.gallery.archive_format import LineReader, ReadFace, encode_face, encode_line
+from edge.gallery.archive_lines import SCHEMA_VERSION
+from edge.gallery.embedders import read_embedders
 from edge.gallery.embeddings import encode_vector
 from edge.gallery.private import write_privately
 from edge.gallery.records import IdentityRecord
 from edge.gallery.store import Gallery
+from edge.gallery.synced import Synced
 from edge.timebase import wall_clock
 
 OnConflict = Literal["merge", "replace", "keep"]
@@ -66,14 +69,19 @@ def _write(gallery: Gallery, connection: sqlite3.Connection, handle: IO[bytes], 
 def _lines(
     gallery: Gallery, connection: sqlite3.Connection, records: list[IdentityRecord], *, include_faces: bool
 ) -> Iterator[bytes]:
+    embedders = {one.embedder_id: one.embedding_length for one in read_embedders(connection)}
+    words = gallery.synced.read_all(connection)
     yield encode_line(
         "gallery", schema=SCHEMA_VERSION, embedder_id=gallery.embedder_id, embedding_length=gallery.embedding_length,
-        identities=len(records), embeddings=sum(record.embeddings for record in records),
-        has_faces=include_faces, exported_at=wall_clock(),
+        embedders=embedders, identities=len(records), embeddings=sum(record.enrolments for record in records),
+        synced=len(words), has_faces=include_faces, exported_at=wall_clock(),
     )  # fmt: skip
+    for word in words:
+        yield encode_line("synced", **dataclasses.asdict(word))
     for record in records:
         values = dataclasses.asdict(record)
-        del values["embeddings"], values["faces"]
+        for count in ("embeddings", "faces", "enrolments", "stored"):
+            del values[count]
         yield encode_line("identity", **values)
         for face, added_at in gallery.embeddings.read(connection, record.id):
             yield encode_face(face, added_at, include_face=include_faces)
@@ -101,7 +109,7 @@ def import_gallery(gallery: Gallery, path: Path, *, on_conflict: OnConflict = "m
 
 def _check_embedder(gallery: Gallery, reader: LineReader) -> None:
     header = reader.header
-    if (header.embedder_id, header.embedding_length) != (gallery.embedder_id, gallery.embedding_length):
+    if header.lengths.get(gallery.embedder_id) != gallery.embedding_length:
         raise reader.fault(
             f"export of embedder {header.embedder_id!r} ({header.embedding_length} values)",
             f"one of {gallery.embedder_id!r} ({gallery.embedding_length} values)",
@@ -117,8 +125,8 @@ class _Import:
         self._connection = connection
         self._on_conflict = on_conflict
         self._seen: set[str] = set()
-        self._known: set[bytes] | None = None
-        """Embeddings of the present identity that must not be added again; None when all of them stay out."""
+        self._known: dict[bytes, int] | None = None
+        """Embeddings of the present identity and their enrolments, not to be added again; None when all stay out."""
         self._changed: set[str] = set()
         self._added: set[str] = set()
         self._embeddings: Counter[str] = Counter()
@@ -128,6 +136,9 @@ class _Import:
         for item in reader.items():
             if isinstance(item, ReadFace):
                 self._add_face(current, item)
+                continue
+            if isinstance(item, Synced):
+                self._hear(item)
                 continue
             if item.id in self._seen:
                 raise reader.fault(f"identity {item.id} again", "each identity once")
@@ -139,15 +150,20 @@ class _Import:
         unchanged = len(self._seen) - len(self._added) - len(self._changed)
         return ImportReport(len(self._added), len(self._changed), unchanged, self._embeddings.total())
 
-    def _begin(self, record: IdentityRecord) -> set[bytes] | None:
+    def _hear(self, word: Synced) -> None:
+        """What the other box remembered of a group, unless this one has the person, and so knows better."""
+        if self._gallery.identities.read(self._connection, word.identity_id) is None:
+            self._gallery.synced.put(self._connection, word)
+
+    def _begin(self, record: IdentityRecord) -> dict[bytes, int] | None:
         """Make or meet the identity; gives what `_known` says."""
         identities = self._gallery.identities
         present = identities.read(self._connection, record.id)
-        if present is not None and self._on_conflict != "replace":
-            if self._on_conflict == "keep":
-                return None
+        if self._is_left_alone(present, record):
+            return None
+        if present is not None and self._on_conflict == "merge":
             self._gallery.check_consent(present.consent)
-            return self._gallery.embeddings.vectors(self._connection, record.id)
+            return self._gallery.embeddings.known(self._connection, record.id)
         self._gallery.check_consent(record.consent)
         if present is None:
             self._added.add(record.id)
@@ -155,13 +171,27 @@ class _Import:
             self._changed.add(record.id)
             self._connection.execute("DELETE FROM identities WHERE id = ?", (record.id,))
         identities.insert(self._connection, record)
-        return set()
+        return {}
+
+    def _is_left_alone(self, present: IdentityRecord | None, record: IdentityRecord) -> bool:
+        """Also whom a group publishes, and whom it removed or this box refuses: an old copy brings nobody back."""
+        if present is not None:
+            return bool(present.origin) or self._on_conflict == "keep"
+        word = self._gallery.synced.read(self._connection, record.origin, record.id)
+        return word is not None and word.state != "published"
 
     def _add_face(self, identity_id: str, item: ReadFace) -> None:
-        blob = encode_vector(item.face.embedding)
-        if self._known is None or blob in self._known:
+        if self._known is None:
             return
-        self._gallery.embeddings.insert(self._connection, identity_id, [item.face], item.added_at)
-        self._embeddings[identity_id] += 1
-        if identity_id not in self._added:
+        rows, face = self._gallery.embeddings, item.face
+        enrolment_id = next(
+            (self._known[blob] for blob in map(encode_vector, face.embeddings) if blob in self._known), None
+        )
+        if enrolment_id is None:
+            rows.insert(self._connection, identity_id, [face], item.added_at)
+            count = len(face.embeddings)
+        else:
+            count = rows.add_missing(self._connection, identity_id, enrolment_id, face.embeddings)
+        self._embeddings[identity_id] += count
+        if count and identity_id not in self._added:
             self._changed.add(identity_id)

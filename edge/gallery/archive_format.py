@@ -1,8 +1,9 @@
 """The export file: gzip of JSON lines, each with its `kind`.
 
-{"kind": "gallery", "schema": 2, "embedder_id": ..., "embedding_length": ..., "identities": N, "embeddings": M, ...}
+{"kind": "gallery", "schema": 3, "embedder_id": ..., "embedding_length": ..., "identities": N, "embeddings": M, ...}
+{"kind": "synced", "origin": ..., "revision": ..., ...}     what groups have said of people
 {"kind": "identity", "id": ..., "name": ..., ...}           N times, each followed by its
-{"kind": "embedding", "vector": base64 of float32, ...}     M in all
+{"kind": "embedding", "vector": base64 of float32, ...}     M enrolments in all
 {"kind": "end", "sha256": digest of all bytes before this line}
 """
 
@@ -15,12 +16,15 @@ import hashlib
 import json
 import os
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
+from edge.datatypes import Embedding
 from edge.errors import GalleryError, UsageError
+from edge.gallery.archive_lines import SCHEMA_VERSION, EmbeddingLine, EndLine, Header, IdentityLine, SyncedLine
 from edge.gallery.embeddings import LITTLE_ENDIAN, decode_vector, encode_vector
 from edge.gallery.records import (
     MAX_FACE_BYTES,
@@ -33,68 +37,14 @@ from edge.gallery.records import (
     clean_schedule,
     clean_slugs,
 )
-from edge.validation import build, setting
+from edge.gallery.synced import State, Synced
+from edge.validation import build
 
-SCHEMA_VERSION = 2
-"""Version 2 added consent, groups, zones and schedule of an identity."""
-MAX_IDENTITIES = 1_000_000
-MAX_EMBEDDINGS = 1_000_000
 MAX_LINE_BYTES = MAX_FACE_BYTES * 4 // 3 + 100_000
 SMALL_BYTES = 16_000_000
 MAX_RATIO = 100
 """Embeddings hardly shrink: a large file that grows more than so is made to fill the disk."""
-_LATEST_S = 253402300800.0
-"""The year 10000."""
 _COPY_AGAIN = "Nothing was imported. Make the export again, or copy it again."
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """First line."""
-
-    schema: int = setting(doc="version of this format", choices=(1, SCHEMA_VERSION))
-    embedder_id: str = setting(doc="what the embeddings belong to", pattern=r"\S{1,64}")
-    embedding_length: int = setting(doc="values in an embedding", minimum=2, maximum=4096)
-    identities: int = setting(doc="how many follow", minimum=0, maximum=MAX_IDENTITIES)
-    embeddings: int = setting(doc="how many follow in all", minimum=0, maximum=MAX_EMBEDDINGS)
-    has_faces: bool = setting(doc="whether aligned faces are in here")
-    exported_at: float = setting(doc="Unix seconds", minimum=0, maximum=_LATEST_S)
-
-
-@dataclass(frozen=True, slots=True)
-class IdentityLine:
-    """One identity."""
-
-    id: str = setting(doc="ULID", pattern=r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
-    name: str = setting(doc="printable")
-    note: str = setting(doc="free text")
-    enabled: bool = setting(doc="whether it is matched")
-    valid_from: float | None = setting(doc="Unix seconds")
-    valid_until: float | None = setting(doc="Unix seconds")
-    created_at: float = setting(doc="Unix seconds")
-    updated_at: float = setting(doc="Unix seconds")
-    consent: str = setting("", doc="how and when the person agreed")
-    groups: tuple[str, ...] = setting((), doc="names of groups")
-    zones: tuple[str, ...] = setting((), doc="names of zones")
-    schedule: str = setting("", doc="as policy.groups has it")
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddingLine:
-    """One embedding of the identity before it."""
-
-    vector: str = setting(doc="base64 of little-endian float32")
-    quality: float = setting(doc="0 to 1", minimum=0, maximum=1)
-    source: str = setting(doc="where it came from")
-    added_at: float = setting(doc="Unix seconds")
-    face: str | None = setting(doc="base64 of a PNG")
-
-
-@dataclass(frozen=True, slots=True)
-class EndLine:
-    """Last line."""
-
-    sha256: str = setting(doc="digest of all lines before", pattern=r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,6 +57,7 @@ class ReadFace:
 
 _KINDS: dict[str, type] = {
     "gallery": Header,
+    "synced": SyncedLine,
     "identity": IdentityLine,
     "embedding": EmbeddingLine,
     "end": EndLine,
@@ -129,37 +80,45 @@ class LineReader:
         """What is wrong with the line read last."""
         return GalleryError(problem, where=f"{self._path}, line {self._line}", expected=expected, hint=hint)
 
-    def items(self) -> Iterator[IdentityRecord | ReadFace]:
-        """Every identity, each followed by its embeddings; at the end counts and digest are checked."""
-        identities = embeddings = 0
+    def items(self) -> Iterator[Synced | IdentityRecord | ReadFace]:
+        """What groups have said, then every identity, each followed by its enrolments; at the end counts and digest are checked."""
+        counts: Counter[type] = Counter()
         while True:
             before = self._digest.hexdigest()
             item = self._read_item()
             if isinstance(item, EndLine):
                 break
-            if isinstance(item, IdentityLine):
-                identities += 1
-                yield self._record(item)
-            elif isinstance(item, EmbeddingLine):
-                embeddings += 1
-                if not identities:
-                    raise self.fault("an embedding before any identity", "an identity")
-                yield self._face(item)
-            else:
-                raise self.fault("a second header", "an identity, an embedding or the end")
-            self._check_counts(identities, embeddings, is_end=False)
-        self._check_counts(identities, embeddings, is_end=True)
+            counts[type(item)] += 1
+            yield self._item(item, counts)
+            self._check_counts(counts, is_end=False)
+        self._check_counts(counts, is_end=True)
         if item.sha256 != before:
             raise self.fault(f"SHA-256 {before} of the lines before", item.sha256)
         if self._raw_line():
             raise self.fault("more after the end", "nothing")
 
-    def _check_counts(self, identities: int, embeddings: int, *, is_end: bool) -> None:
-        wanted = (self.header.identities, self.header.embeddings)
-        found = (identities, embeddings)
-        if found != wanted if is_end else (found[0] > wanted[0] or found[1] > wanted[1]):
-            text = f"{found[0]} identities and {found[1]} embeddings"
-            raise self.fault(text, f"{wanted[0]} and {wanted[1]}, as the header says")
+    def _item(self, item: object, counts: Counter[type]) -> Synced | IdentityRecord | ReadFace:
+        if isinstance(item, IdentityLine):
+            return self._record(item)
+        if isinstance(item, EmbeddingLine):
+            if not counts[IdentityLine]:
+                raise self.fault("an embedding before any identity", "an identity")
+            return self._face(item)
+        if isinstance(item, SyncedLine):
+            if counts[IdentityLine]:
+                raise self.fault("a word of a group behind an identity", "all of them before")
+            return Synced(item.origin, item.identity_id, item.revision, cast("State", item.state))
+        raise self.fault("a second header", "an identity, an embedding or the end")
+
+    def _check_counts(self, counts: Counter[type], *, is_end: bool) -> None:
+        header = self.header
+        wanted = (header.identities, header.embeddings, header.synced)
+        found = (counts[IdentityLine], counts[EmbeddingLine], counts[SyncedLine])
+        if found != wanted if is_end else any(one > most for one, most in zip(found, wanted, strict=True)):
+            of_groups = f", and {found[2]} of groups" if found[2] != wanted[2] else ""
+            text = f"{found[0]} identities and {found[1]} embeddings{of_groups}"
+            also = f", and {wanted[2]}" if of_groups else ""
+            raise self.fault(text, f"{wanted[0]} and {wanted[1]}{also}, as the header says")
 
     def _read_header(self) -> Header:
         item = self._read_item()
@@ -219,20 +178,31 @@ class LineReader:
             raise self.fault(error.problem, error.expected) from error
 
     def _face(self, line: EmbeddingLine) -> ReadFace:
-        try:
-            blob = base64.b64decode(line.vector, validate=True)
-            png = None if line.face is None else base64.b64decode(line.face, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise self.fault(f"not base64 ({error})") from error
-        if len(blob) != self.header.embedding_length * LITTLE_ENDIAN.itemsize:
-            raise self.fault(f"embedding of {len(blob)} bytes", f"{self.header.embedding_length} values of float32")
+        png = None if line.face is None else self._decoded(line.face)
         if len(line.source) > MAX_SOURCE:
             raise self.fault(f"source of {len(line.source)} characters", f"at most {MAX_SOURCE}")
         try:
-            embedding = decode_vector(blob, self.header.embedder_id)
-            return ReadFace(EnrolledFace(embedding, line.quality, line.source, png), line.added_at)
+            first = self._embedding(line.embedder or self.header.embedder_id, line.vector)
+            others = tuple(self._embedding(*one) for one in line.others.items())
+            face = EnrolledFace(first, line.quality, line.source, png, line.template, others)
         except ValueError as error:
             raise self.fault(str(error)) from error
+        return ReadFace(face, line.added_at)
+
+    def _embedding(self, embedder_id: str, text: str) -> Embedding:
+        length = self.header.lengths.get(embedder_id)
+        if length is None:
+            raise self.fault(f"embedder {embedder_id[:64]!r}", f"one of {', '.join(self.header.lengths)}")
+        blob = self._decoded(text)
+        if len(blob) != length * LITTLE_ENDIAN.itemsize:
+            raise self.fault(f"embedding of {len(blob)} bytes", f"{length} values of float32")
+        return decode_vector(blob, embedder_id)
+
+    def _decoded(self, text: str) -> bytes:
+        try:
+            return base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise self.fault(f"not base64 ({error})") from error
 
 
 def _refuse_constant(name: str) -> float:
@@ -254,4 +224,7 @@ def encode_face(face: EnrolledFace, added_at: float, *, include_face: bool) -> b
         source=face.source,
         added_at=added_at,
         face=None if png is None else base64.b64encode(png).decode(),
+        embedder=face.embedding.embedder_id,
+        others={one.embedder_id: base64.b64encode(encode_vector(one)).decode() for one in face.others},
+        template="" if png is None else face.template,
     )

@@ -22,6 +22,7 @@ from edge.timebase import wall_clock
 Action = Literal[
     "enrolled", "embeddings_added", "renamed", "enabled", "disabled", "access_changed", "note_changed",
     "consent_changed", "removed", "imported", "exported", "erased_by_retention", "rekeyed", "pruned",
+    "re_embedded", "embedder_pruned", "synced", "unsynced", "readmitted",
 ]  # fmt: skip
 
 _COLUMNS = "seq, at, action, identity_id, embeddings, actor_kind, actor_name, request_id, previous"

@@ -45,6 +45,7 @@ class LiveIndex:
         self._file = _file_of(self._gallery.path)
         self._next_ns = now_ns() + self._interval_ns
         self._is_closed = False
+        self._lacking = 0
         self._load()
         self.problem = ""
 
@@ -111,7 +112,17 @@ class LiveIndex:
     def _load(self) -> None:
         self._index = self._gallery.load_index()
         self._known = self._gallery.ids()
+        self._warn_of_lacking()
         self._let_others_in()
+
+    def _warn_of_lacking(self) -> None:
+        lacking = self._index.lacking
+        if lacking and lacking != self._lacking:
+            log.warning(
+                "%s: %d of those enrolled have no embedding of %s and are not recognized: `ostiary gallery list` names them",
+                self._gallery.path, lacking, self._gallery.embedder_id,
+            )  # fmt: skip
+        self._lacking = lacking
 
     def _let_others_in(self) -> None:
         """On a full disk an open gallery is ours alone, and somebody may want to make room by removing people."""

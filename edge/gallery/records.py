@@ -35,8 +35,19 @@ class EnrolledFace:
     """Where the picture came from; for people."""
     face_png: bytes | None = None
     """The aligned face as PNG, only where configuration lets it be kept."""
+    template: str = ""
+    """Alignment template of the kept face; empty where an older version kept it, and for none."""
+    others: tuple[Embedding, ...] = ()
+    """Of the same face by other embedders."""
+
+    @property
+    def embeddings(self) -> tuple[Embedding, ...]:
+        """Of every embedder, that of the one in use first."""
+        return (self.embedding, *self.others)
 
     def __post_init__(self) -> None:
+        if len({one.embedder_id for one in self.embeddings}) < len(self.embeddings):
+            raise ValueError("embeddings: expected one of each embedder")
         if not 0 <= self.quality <= 1:
             raise ValueError(f"quality: expected 0 to 1, got {self.quality}")
         if len(self.source) > MAX_SOURCE:
@@ -60,14 +71,25 @@ class IdentityRecord:
     created_at: float
     updated_at: float
     embeddings: int = 0
-    """How many."""
+    """How many of the embedder in use: with none the identity is not matched."""
     faces: int = 0
-    """How many of them have kept their aligned face."""
+    """How many aligned faces were kept."""
     consent: str = ""
     """How and when the person agreed; free text."""
     groups: tuple[str, ...] = ()
     zones: tuple[str, ...] = ()
     schedule: str = ""
+    origin: str = ""
+    """Name of the group whose publisher enrolled the person; empty for who was enrolled here."""
+    enrolments: int = 0
+    """How many pictures somebody was enrolled from; each has an embedding of one embedder or of several."""
+    stored: int = 0
+    """Embeddings of all embedders."""
+
+    @property
+    def is_lacking(self) -> bool:
+        """Enrolled, but without any embedding of the embedder in use: never matched."""
+        return bool(self.enrolments) and not self.embeddings
 
     @property
     def access(self) -> Access:
@@ -101,7 +123,8 @@ class Actor:
     """Who changes the gallery, for the audit log."""
 
     kind: str
-    """`local` for a command on the box, `mqtt` for one that was sent, `daemon` for what happens by itself."""
+    """`local` for a command on the box, `mqtt` for one that was sent, `sync` for people published elsewhere, `daemon` for what
+    happens by itself."""
     name: str = ""
     """User of the box, or name of the key."""
     request_id: str = ""
@@ -113,9 +136,12 @@ class Erased:
 
     identity: Identity
     embeddings: int
+    """Of all embedders."""
     faces: int
     is_scrubbed: bool
     """False while a reader of another process keeps old pages of the file alive: call `Gallery.scrub` later."""
+    origin: str = ""
+    """Name of the group that published the person, and from which this box takes the identity no more."""
 
 
 def clean_name(name: str) -> str:

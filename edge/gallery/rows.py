@@ -19,16 +19,19 @@ from edge.timebase import wall_clock
 
 MAX_LENGTH = 4096
 _RECORDS = """
-SELECT i.id, i.name, i.note, i.consent, i.enabled, i.groups, i.zones, i.schedule,
-  i.valid_from, i.valid_until, i.created_at, i.updated_at, count(e.id) AS embeddings, count(f.embedding_id) AS faces
-FROM identities i LEFT JOIN embeddings e ON e.identity_id = i.id LEFT JOIN faces f ON f.embedding_id = e.id
+SELECT i.id, i.name, i.note, i.consent, i.enabled, i.groups, i.zones, i.schedule, i.origin,
+  i.valid_from, i.valid_until, i.created_at, i.updated_at,
+  count(e.embedder = (SELECT number FROM embedders WHERE embedder_id = ?) OR NULL) AS embeddings,
+  count(DISTINCT f.enrolment_id) AS faces, count(DISTINCT n.id) AS enrolments, count(e.id) AS stored
+FROM identities i LEFT JOIN enrolments n ON n.identity_id = i.id LEFT JOIN embeddings e ON e.enrolment_id = n.id
+LEFT JOIN faces f ON f.enrolment_id = n.id
 """
 _PERSONAL = ("name", "note", "consent")
 """Sealed in an encrypted gallery."""
 
 
 def read_binding(connection: sqlite3.Connection) -> tuple[str, int]:
-    """Embedder id and embedding length that the gallery belongs to."""
+    """Id and embedding length of the embedder that the gallery was made for."""
     row = connection.execute("SELECT embedder_id, embedding_length FROM gallery").fetchone()
     if row is None:
         raise sqlite3.DatabaseError("the table of the gallery is empty")
@@ -63,19 +66,21 @@ def new_record(
 class IdentityRows:
     """The table of identities."""
 
-    def __init__(self, columns: Columns, path: Path) -> None:
-        """`path` is for messages."""
+    def __init__(self, columns: Columns, path: Path, embedder_id: str) -> None:
+        """`path` is for messages; `embedder_id` is of the embedder in use, whose embeddings are counted."""
         self._columns = columns
         self._path = path
+        self._embedder_id = embedder_id
 
     def read_all(self, connection: sqlite3.Connection) -> list[IdentityRecord]:
         """Everyone, by name."""
-        found = [self._record(row) for row in connection.execute(_RECORDS + "GROUP BY i.id")]
+        found = [self._record(row) for row in connection.execute(_RECORDS + "GROUP BY i.id", (self._embedder_id,))]
         return sorted(found, key=lambda record: (record.name.casefold(), record.id))
 
     def read(self, connection: sqlite3.Connection, identity_id: str) -> IdentityRecord | None:
         """By id alone."""
-        row = connection.execute(_RECORDS + "WHERE i.id = ? GROUP BY i.id", (identity_id,)).fetchone()
+        asked = (self._embedder_id, identity_id)
+        row = connection.execute(_RECORDS + "WHERE i.id = ? GROUP BY i.id", asked).fetchone()
         return None if row is None else self._record(row)
 
     def names(self, connection: sqlite3.Connection) -> dict[str, str]:
@@ -127,10 +132,10 @@ class IdentityRows:
             "id": record.id, "name": record.name, "note": record.note, "consent": record.consent,
             "enabled": int(record.enabled), "valid_from": record.valid_from, "valid_until": record.valid_until,
             "groups": " ".join(record.groups), "zones": " ".join(record.zones), "schedule": record.schedule,
-            "created_at": float(record.created_at), "updated_at": float(record.updated_at),
+            "created_at": float(record.created_at), "updated_at": float(record.updated_at), "origin": record.origin,
         }  # fmt: skip
         stored = [self._stored(column, value, record.id) for column, value in values.items()]
-        connection.execute("INSERT INTO identities VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", stored)
+        connection.execute("INSERT INTO identities VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", stored)
 
     def touch(self, connection: sqlite3.Connection, identity_id: str, **values: Any) -> None:
         """Set columns of an identity, and the time of its last change."""
@@ -144,15 +149,15 @@ class IdentityRows:
         return self._columns.get_text(stored, "identities", column, identity_id)
 
     def _record(self, row: Sequence[Any]) -> IdentityRecord:
-        identity_id, name, note, consent, enabled, groups, zones, schedule = row[:8]
+        identity_id, name, note, consent, enabled, groups, zones, schedule, origin = row[:9]
         name, note, consent = (
             self._text(value, column, identity_id)
             for column, value in zip(_PERSONAL, (name, note, consent), strict=True)
         )
-        valid_from, valid_until, created_at, updated_at, embeddings, faces = row[8:]
+        valid_from, valid_until, created_at, updated_at, embeddings, faces, enrolments, stored = row[9:]
         return IdentityRecord(
             identity_id, name, note, bool(enabled), valid_from, valid_until, created_at, updated_at, embeddings, faces,
-            consent, tuple(groups.split()), tuple(zones.split()), schedule,
+            consent, tuple(groups.split()), tuple(zones.split()), schedule, origin, enrolments, stored,
         )  # fmt: skip
 
 

@@ -31,12 +31,15 @@ class Index:
         *,
         revision: int = 0,
         refused_rows: int = 0,
+        lacking: int = 0,
     ) -> None:
         if vectors.dtype != np.float32 or vectors.ndim != 2 or owner.shape != vectors.shape[:1]:
             raise ValueError(f"expected float32 (N, D) and owner (N,), got {vectors.shape} and {owner.shape}")
         self.revision = revision
         self.refused_rows = refused_rows
         """Damaged embeddings that were left out."""
+        self.lacking = lacking
+        """How many are enrolled, but only with embeddings of other embedders."""
         self._length = vectors.shape[1]
         present, compact = np.unique(owner, return_inverse=True)
         self._members = [members[position] for position in present]

@@ -1,4 +1,4 @@
-"""The gallery: who is enrolled, kept in one SQLite file that belongs to one embedder."""
+"""The gallery: who is enrolled, kept in one SQLite file; an open one is of one embedder."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from edge.datatypes import Identity
 from edge.errors import GalleryError, UsageError
 from edge.gallery import database, rows
 from edge.gallery.audit import Action, AuditCheck, AuditRow
+from edge.gallery.embedders import StoredEmbedder, read_embedders
 from edge.gallery.embeddings import EmbeddingRows
 from edge.gallery.encryption.columns import Columns
 from edge.gallery.ledger import Ledger
@@ -26,6 +27,7 @@ from edge.gallery.records import (
     clean_slugs,
 )
 from edge.gallery.search import Index
+from edge.gallery.synced import Synced, SyncedRows, check_local
 from edge.timebase import wall_clock
 
 log = logging.getLogger(__name__)
@@ -38,16 +40,16 @@ class Gallery(Ledger):
     is one transaction, on disk and in the audit log when the method returns, and raises `revision` by one.
     """
 
-    def __init__(
-        self, path: Path, connection: sqlite3.Connection, columns: Columns, *, require_consent: bool = False
-    ) -> None:
-        """Made by `edge.gallery.open_gallery`."""
+    def __init__(self, path: Path, connection: sqlite3.Connection, columns: Columns, embedder: StoredEmbedder) -> None:
+        """Made by `edge.gallery.open_gallery`; `embedder` is the one in use."""
         super().__init__(path, connection, columns)
-        self.require_consent = require_consent
+        self.require_consent = False
         """Enrol nobody without a note of consent."""
-        self.embedder_id, self.embedding_length = rows.read_binding(connection)
-        self.identities = rows.IdentityRows(columns, path)
-        self.embeddings = EmbeddingRows(columns, path, self.embedder_id, self.embedding_length)
+        self.embedder_id, self.embedding_length = embedder.embedder_id, embedder.embedding_length
+        first_id, _ = rows.read_binding(connection)
+        self.identities = rows.IdentityRows(columns, path, self.embedder_id)
+        self.embeddings = EmbeddingRows(columns, path, self.embedder_id, self.embedding_length, first_id)
+        self.synced = SyncedRows()
 
     def load_index(self, *, everyone: bool = False) -> Index:
         """Everyone who is enabled, ready for search; what limits each of them is for the policy to judge.
@@ -68,6 +70,10 @@ class Gallery(Ledger):
         """Of all of them."""
         asked = "SELECT id FROM identities"
         return self.read(lambda connection: frozenset(row[0] for row in connection.execute(asked)))
+
+    def embedders(self) -> list[StoredEmbedder]:
+        """Whose embeddings are in here, oldest first."""
+        return self.read(read_embedders)
 
     def get(self, who: str) -> IdentityRecord:
         """One of them."""
@@ -121,7 +127,7 @@ class Gallery(Ledger):
         """All of them or none, to an existing identity. ValueError for none, or for those of another embedder."""
         self._check_faces(faces)
         with self.change() as connection:
-            known = self.identities.require(connection, who)
+            known = self._require_local(connection, who)
             self.check_consent(known.consent)
             self.identities.touch(connection, known.id)
             self.embeddings.insert(connection, known.id, faces, wall_clock())
@@ -143,6 +149,7 @@ class Gallery(Ledger):
                 self.identities.insert(connection, known)
                 self.note(connection, "enrolled", known.id, len(faces))
             else:
+                check_local(known, self.path)
                 self.check_consent(known.consent if consent is None else consent)
                 self._set_texts(connection, known, note=note, consent=consent)
                 self.identities.touch(connection, known.id)
@@ -200,12 +207,27 @@ class Gallery(Ledger):
         self._touch(who, "access_changed", **values)
 
     def remove(self, who: str) -> Erased:
-        """Erase an identity and everything of it, and make sure that its bytes leave the file."""
+        """Erase an identity and everything of it, of every embedder, and make sure that its bytes leave the file.
+
+        Who was published by a group is not taken from it again: edge.gallery.synced.
+        """
         with self.change() as connection:
             record = self.identities.require(connection, who)
             connection.execute("DELETE FROM identities WHERE id = ?", (record.id,))
-            self.note(connection, "removed", record.id, record.embeddings)
-        return Erased(record.identity, record.embeddings, record.faces, is_scrubbed=self.scrub())
+            if record.origin:
+                self.synced.refuse(connection, record.origin, record.id)
+            self.note(connection, "removed", record.id, record.stored)
+        return Erased(record.identity, record.stored, record.faces, is_scrubbed=self.scrub(), origin=record.origin)
+
+    def readmit(self, identity_id: str) -> list[Synced]:
+        """Take somebody who was erased here from the group again; the refusals that ended. UsageError when there is none."""
+        with self.change() as connection:
+            ended = self.synced.readmit(connection, identity_id)
+            if not ended:
+                hint = "`ostiary gallery list --refused` shows whom this box takes from no group any more."
+                raise UsageError(f"{identity_id[:80]!r} is not refused", where=str(self.path), hint=hint)
+            self.note(connection, "readmitted", identity_id)
+        return ended
 
     def scrub(self, *, is_whole: bool = True) -> bool:
         """Rewrite the file without what was deleted; False when another program kept that from being finished.
@@ -222,9 +244,14 @@ class Gallery(Ledger):
 
     def _touch(self, who: str, action: Action, **values: Any) -> None:
         with self.change() as connection:
-            known = self.identities.require(connection, who)
+            known = self._require_local(connection, who)
             self.identities.touch(connection, known.id, **values)
             self.note(connection, action, known.id)
+
+    def _require_local(self, connection: sqlite3.Connection, who: str) -> IdentityRecord:
+        known = self.identities.require(connection, who)
+        check_local(known, self.path)
+        return known
 
     def _set_texts(self, connection: sqlite3.Connection, known: IdentityRecord, **texts: str | None) -> None:
         for column, action in (("note", "note_changed"), ("consent", "consent_changed")):

@@ -170,9 +170,22 @@ class Connection:
             raise self._why_lost()
         return info.mid
 
-    def subscribe(self, topic: str, qos: int = 1) -> None:
-        """Messages come through the listener. A broker that refuses is logged."""
-        self._client.subscribe(topic, qos)
+    def subscribe(self, topic: str, qos: int = 1, *, wants_retained: bool = True) -> None:
+        """Messages come through the listener. A broker that refuses is logged.
+
+        Without `wants_retained` an MQTT 5 broker sends only what is published from now on; an older one sends all.
+        """
+        if wants_retained or not self._is_v5:
+            self._client.subscribe(topic, qos)
+            return
+        from paho.mqtt.subscribeoptions import SubscribeOptions
+
+        never = SubscribeOptions.RETAIN_DO_NOT_SEND
+        self._client.subscribe(topic, options=SubscribeOptions(qos, retainHandling=never))
+
+    def unsubscribe(self, topic: str) -> None:
+        """The end of a subscription."""
+        self._client.unsubscribe(topic)
 
     def ask(self, topic: str) -> int:
         """Ask something that changes nothing; the id under which the answer is told. BrokerError when lost.

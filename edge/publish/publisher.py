@@ -17,6 +17,7 @@ from edge.outbox import Outbox
 from edge.publish.announcements import Announcements
 from edge.publish.client import Message
 from edge.publish.credentials import read_password, tls_context, warn_of_open_files
+from edge.publish.feeds import Feed
 from edge.publish.queue import EventQueue
 from edge.publish.sender import COUNTERS, Parts, Sender
 from edge.publish.states import Counters, States
@@ -101,6 +102,12 @@ class MqttPublisher:
     def wait_connected(self, timeout_s: float) -> bool:
         """Whether the broker has us within that time."""
         return self._sender.connected.wait(timeout_s)
+
+    def listen(self, feed: Feed) -> None:
+        """Let it hear what it asks for, from now on."""
+        feed.follow(self._parts.waker.wake)
+        self._parts.feeds.append(feed)
+        self._parts.waker.wake()
 
     def publish(self, event: Event) -> None:
         """On disk when this returns, or in memory while the disk takes nothing; the MQTT thread does the rest."""

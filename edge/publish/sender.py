@@ -8,7 +8,7 @@ import logging
 import math
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
 from edge.backoff import Backoff, BackoffPlan
@@ -17,6 +17,7 @@ from edge.config.settings import Mqtt
 from edge.errors import BrokerError, OstiaryError
 from edge.publish.announcements import Announcements
 from edge.publish.client import Connection, Listener, Message, Received
+from edge.publish.feeds import Feed
 from edge.publish.queue import EventQueue, Handover
 from edge.publish.reasons import address_of
 from edge.publish.states import Counters, States
@@ -56,6 +57,8 @@ class Parts:
     replies: SimpleQueue[Message]
     """Answers to commands, each told once."""
     announcements: Announcements
+    feeds: list[Feed] = field(default_factory=list)
+    """Only ever added to."""
 
 
 class Sender:
@@ -73,6 +76,7 @@ class Sender:
         self._reasons: set[str] = set()
         self._subscribed: set[str] = set()
         self._opened_at = 0.0
+        self._connection_number = 0
 
     @property
     def connected(self) -> threading.Event:
@@ -142,6 +146,7 @@ class Sender:
         log.info("%s: connected as %s", address_of(self._parts.mqtt), self._parts.client_id)
         self._parts.states.forget_sent()
         self._subscribed.clear()
+        self._connection_number += 1
         self._subscribe(connection)
         self._tell_states(connection)
         self._announce(connection, self._parts.announcements.connected())
@@ -153,6 +158,12 @@ class Sender:
             if topic not in self._subscribed:
                 self._subscribed.add(topic)
                 connection.subscribe(topic)
+        for feed in self._parts.feeds:
+            for wish in feed.wishes(self._connection_number, is_v5=self._parts.mqtt.protocol == "5"):
+                if wish.is_on:
+                    connection.subscribe(wish.topic, wants_retained=wish.wants_retained)
+                else:
+                    connection.unsubscribe(wish.topic)
 
     def _pump(self, connection: Connection) -> None:
         """Send what may be sent, then wait for the network or for something new."""
@@ -225,4 +236,6 @@ class Sender:
             log.warning("%s\n  Check its access rules for %s/#.", text, self._parts.topics.root)
 
     def _on_message(self, received: Received) -> None:
+        if any(feed.heard(received) for feed in self._parts.feeds):
+            return
         self._parts.commands.dispatch(received.topic, received.payload, retained=received.retained)

@@ -21,6 +21,7 @@ from edge.config.delivery import HomeAssistant, Mqtt
 from edge.discovery import birth_topic, discovery_topic
 from edge.publish.client import MAX_PACKET_BYTES
 from edge.publish.topics import Topics
+from edge.sync.names import GroupTopics
 from tests.support.asyncapi import Channel, channel_of, channels, document, resolve
 from tests.support.data import ROOT
 from tests.support.schemas import SCHEMAS
@@ -40,6 +41,8 @@ KINDS: dict[str, tuple[str, str, int, bool]] = {
     "command": (TOPICS.command("restart"), "receive", 1, False),
     "command_reply": (TOPICS.command_reply("restart"), "send", 1, False),
 }
+GALLERY = GroupTopics("ostiary", "staff")
+SYNC = {GALLERY.head, GALLERY.identity("01M7WGM9RGC2J1J93DX7P2EV0C")}
 HOME_ASSISTANT = {discovery_topic("homeassistant", "front"), birth_topic("homeassistant")}
 NOT_SPOKEN = {"question"}
 """A topic that is only named in an UNSUBSCRIBE, to hear from the broker."""
@@ -117,7 +120,7 @@ def test_every_topic_of_the_code_is_in_it_once() -> None:
         set(KINDS)
         == {name for name in vars(Topics) if not name.startswith("_")} - {"base", "device", "root"} - NOT_SPOKEN
     )
-    topics = {row[0] for row in KINDS.values()} | HOME_ASSISTANT
+    topics = {row[0] for row in KINDS.values()} | HOME_ASSISTANT | SYNC
     # channel_of fails for a topic of two channels.
     assert {channel_of(topic).name for topic in topics} == {channel.name for channel in channels()}
     assert len(topics) == len(channels())
@@ -153,6 +156,12 @@ def test_what_the_server_is_told_is_what_the_code_tells() -> None:
 
 def test_the_pages_for_people_have_the_same_topics() -> None:
     told = {}
+    page = (ROOT / "docs" / "gallery-sync.md").read_text(encoding="utf-8")
+    for ending, retained, qos in re.findall(
+        r"^\| `<base>/gallery/<group>(/[^`]+)` \| ([^|]+) \| ([01]) \|", page, re.MULTILINE
+    ):
+        told[channel_of(GALLERY.root + ending).name] = (int(qos), "yes" in retained)
+    assert len(told) == len(SYNC)
     for name in ("mqtt.md", "commands.md"):
         page = (ROOT / "docs" / name).read_text(encoding="utf-8")
         for names, retained, qos in re.findall(

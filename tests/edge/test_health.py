@@ -15,6 +15,7 @@ from tests.support.schemas import validator
 EXTRA: dict[str, Any] = {
     "gallery_revision": 3, "bundle_id": "b", "embedder_id": "e", "outbox": {"depth": 0, "dropped": 0},
     "camera": {"online": True, "reopened": 0},
+    "bundle": {"bundle_id": "b", "version": None, "state": "confirmed", "previous": None, "reason": "", "since": None},
 }  # fmt: skip
 
 

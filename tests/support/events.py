@@ -57,9 +57,13 @@ def make_health() -> dict[str, Any]:
         "rss_bytes": 120_000_000,
         "bundle_id": "ostiary-default-1",
         "embedder_id": "ostiary-student-1",
+        "bundle": {
+            "bundle_id": "ostiary-default-1", "version": 7, "state": "rolled_back", "previous": None,
+            "reason": "ostiary-default-2: 3 frames failed", "since": "2026-01-31T12:00:00.000Z",
+        },
         "gallery_revision": 4,
         "camera": {"online": True, "reopened": 0},
         "outbox": {"depth": 0, "dropped": 0},
         "counters": {"frames": 250},
         "stages_ms": {"detect": {"p50": 9.1, "p95": 12.0}},
-    }
+    }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -23,6 +24,9 @@ _BY_TOPIC_END = {
 }
 
 
+_JSON = {"event", "health", "command", "command-reply", "gallery-message"}
+
+
 @functools.cache
 def validator(name: str) -> Draft202012Validator:
     """Of docs/schemas/<name>.schema.json."""
@@ -34,6 +38,8 @@ def validator(name: str) -> Draft202012Validator:
 def schema_of(topic: str, base: str = "ostiary") -> str:
     """Name of the schema for `<base>/<device>/...`; empty for a picture; AssertionError for a topic of no contract."""
     assert topic.startswith(f"{base}/"), topic
+    if re.fullmatch(rf"{base}/gallery/[^/]+/(head|identity/[0-9a-f]{{2}}/[^/]+)", topic):
+        return "gallery-message"
     _device, *end = topic.removeprefix(f"{base}/").split("/")
     if end == ["snapshot"]:
         return ""
@@ -51,7 +57,7 @@ def validate(topic: str, payload: bytes, base: str = "ostiary") -> Any:
     if not name:
         assert payload[:3] == b"\xff\xd8\xff", "a snapshot is a JPEG"
         return payload
-    data = json.loads(payload) if name in ("event", "health", "command", "command-reply") else payload.decode("utf-8")
+    data = json.loads(payload) if name in _JSON else payload.decode("utf-8")
     problems = [f"{'/'.join(map(str, one.path))}: {one.message}" for one in validator(name).iter_errors(data)]
     assert not problems, f"{topic}: {problems}"
     if name == "event":

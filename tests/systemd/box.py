@@ -42,6 +42,9 @@ exec /usr/lib/ostiary/bin/python -m edge "$@"
 class Box:
     """Runs from `start` until `stop`."""
 
+    boot = HERE / "boot.sh"
+    """Makes the box around its folder."""
+
     def __init__(self, folder: Path) -> None:
         _skip_unless_possible()
         self.folder = folder
@@ -62,7 +65,7 @@ class Box:
         command = f'echo $$ > "$1/cgroup.procs"; shift; exec unshare {" ".join(flags)} sh "$@"'
         with (self.folder / "boot.log").open("wb") as log:
             self._process = subprocess.Popen(
-                ["sh", "-c", command, "sh", str(self._cgroup), str(HERE / "boot.sh"), str(self.folder)],
+                ["sh", "-c", command, "sh", str(self._cgroup), str(self.boot), str(self.folder)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
             )  # fmt: skip
         wait_for(self._is_up_or_dead, "a service manager")

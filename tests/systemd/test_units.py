@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.credentials import COMMAND_KEYS, MQTT_PASSWORD, TEMPLATE_KEY
+from edge.credentials import COMMAND_KEYS, MQTT_PASSWORD, SYNC_KEYS, SYNC_SECRETS, TEMPLATE_KEY
 from edge.errors import EXIT_REJECTED, EXIT_UNAVAILABLE, EXIT_USAGE
 from tests.systemd.box import UNITS
 
@@ -82,7 +82,7 @@ def test_several_cameras_are_guarded_as_one_is() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_credential_may_be_missing(name: str) -> None:
     loaded = {value.partition(":")[0] for value in values_of(name, "LoadCredential")}
-    assert loaded == {MQTT_PASSWORD, TEMPLATE_KEY, COMMAND_KEYS}
+    assert loaded == {MQTT_PASSWORD, TEMPLATE_KEY, COMMAND_KEYS, SYNC_KEYS, SYNC_SECRETS}
     assert values_of(name, "SetCredential") == [
         f"{one.partition(':')[0]}:\\n" for one in values_of(name, "LoadCredential")
     ]

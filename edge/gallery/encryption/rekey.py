@@ -13,17 +13,24 @@ from edge.gallery import database
 from edge.gallery.audit import AuditLog
 from edge.gallery.encryption.columns import Columns
 from edge.gallery.encryption.keyring import add_key, key_ids
+from edge.gallery.encryption.places import Places
 from edge.gallery.encryption.sealing import Sealer
 from edge.gallery.opening import open_any_gallery
 from edge.gallery.records import Actor
+from edge.gallery.rows import read_binding
 from edge.gallery.store import Gallery
 
 CHUNK_ROWS = 500
 _IDENTITIES = "SELECT id, name, note, consent FROM identities WHERE id > ? ORDER BY id LIMIT ?"
-_EMBEDDINGS = "SELECT id, identity_id, vector, checksum, source FROM embeddings WHERE id > ? ORDER BY id LIMIT ?"
+_ENROLMENTS = "SELECT id, identity_id, source FROM enrolments WHERE id > ? ORDER BY id LIMIT ?"
+_EMBEDDINGS = (
+    "SELECT e.id, n.identity_id, r.embedder_id, e.vector, e.checksum FROM embeddings e"
+    " JOIN enrolments n ON n.id = e.enrolment_id JOIN embedders r ON r.number = e.embedder"
+    " WHERE e.id > ? ORDER BY e.id LIMIT ?"
+)
 _FACES = (
-    "SELECT f.embedding_id, e.identity_id, f.png FROM faces f JOIN embeddings e ON e.id = f.embedding_id "
-    "WHERE f.embedding_id > ? ORDER BY f.embedding_id LIMIT ?"
+    "SELECT f.enrolment_id, n.identity_id, f.template, f.png FROM faces f JOIN enrolments n ON n.id = f.enrolment_id "
+    "WHERE f.enrolment_id > ? ORDER BY f.enrolment_id LIMIT ?"
 )
 
 
@@ -90,12 +97,14 @@ class _Change:
     def __init__(self, connection: sqlite3.Connection, old: Columns, new: Columns) -> None:
         self._connection = connection
         self._old = old
+        self._places = Places(read_binding(connection)[0])
         self.new = new
 
     def run(self) -> tuple[int, int]:
         """How many identities and embeddings there are."""
         ends = AuditLog(self._old).ends(self._connection)
         identities = self._each(_IDENTITIES, "", self._identity)
+        self._each(_ENROLMENTS, 0, self._enrolment)
         embeddings = self._each(_EMBEDDINGS, 0, self._embedding)
         self._each(_FACES, 0, self._face)
         self._connection.execute("DELETE FROM keys")
@@ -127,14 +136,17 @@ class _Change:
             "UPDATE identities SET name = ?, note = ?, consent = ? WHERE id = ?", (*values, identity_id)
         )
 
-    def _embedding(self, row_id: int, identity_id: str, vector: bytes, checksum: int, source: object) -> None:
+    def _enrolment(self, enrolment_id: int, identity_id: str, source: object) -> None:
+        text = self._text(source, *self._places.source(identity_id, enrolment_id))
+        self._connection.execute("UPDATE enrolments SET source = ? WHERE id = ?", (text, enrolment_id))
+
+    def _embedding(self, row_id: int, identity_id: str, embedder_id: str, vector: bytes, checksum: int) -> None:
         if zlib.crc32(vector) != checksum:
             raise sqlite3.DatabaseError(f"an embedding of {identity_id} has changed on disk")
-        stored = self._bytes(vector, "embeddings", "vector", identity_id, row_id)
-        text = self._text(source, "embeddings", "source", identity_id, row_id)
-        values = (stored, zlib.crc32(stored), text, row_id)
-        self._connection.execute("UPDATE embeddings SET vector = ?, checksum = ?, source = ? WHERE id = ?", values)
+        stored = self._bytes(vector, *self._places.vector(identity_id, row_id, embedder_id))
+        values = (stored, zlib.crc32(stored), row_id)
+        self._connection.execute("UPDATE embeddings SET vector = ?, checksum = ? WHERE id = ?", values)
 
-    def _face(self, row_id: int, identity_id: str, png: object) -> None:
-        stored = self._bytes(png, "faces", "png", identity_id, row_id)
-        self._connection.execute("UPDATE faces SET png = ? WHERE embedding_id = ?", (stored, row_id))
+    def _face(self, enrolment_id: int, identity_id: str, template: str, png: object) -> None:
+        stored = self._bytes(png, *self._places.face(identity_id, enrolment_id, template))
+        self._connection.execute("UPDATE faces SET png = ? WHERE enrolment_id = ?", (stored, enrolment_id))

@@ -33,12 +33,26 @@ NOT_COVERED = (
     "events in the outbox, until the daemon has noticed (within seconds; at its next start where it does not run)",
     "the system's log, which names whom the daemon recognized",
     "what is left in freed blocks of the disk or flash below the file system",
-    "the audit log, which keeps the id and never a name",
+    "the audit log, and what this box remembers of a group that published the person: they keep the id and never a name",
 )
 _COLUMNS = (
     ("identities", "name"), ("identities", "note"), ("identities", "consent"),
-    ("embeddings", "source"), ("embeddings", "vector"), ("faces", "png"),
+    ("enrolments", "source"), ("embeddings", "vector"), ("faces", "png"),
+    # What is in there whoever is enrolled: a note may be one of these words. The last is in its table's index as well.
+    ("identities", "groups"), ("identities", "zones"), ("identities", "schedule"), ("identities", "origin"),
+    ("audit", "action"), ("audit", "actor_kind"), ("audit", "actor_name"), ("audit", "request_id"),
+    ("synced", "origin"), ("synced", "state"), ("faces", "template"), ("gallery", "embedder_id"),
+    ("sqlite_master", "name"), ("sqlite_master", "tbl_name"), ("sqlite_master", "sql"), ("sqlite_master", "type"),
+    ("sqlite_sequence", "name"), ("embedders", "embedder_id"), ("embedders", "embedder_id"),
 )  # fmt: skip
+
+
+_STORED_VECTORS = (
+    "SELECT e.vector FROM embeddings e JOIN enrolments n ON n.id = e.enrolment_id WHERE n.identity_id = ? ORDER BY e.id"
+)
+_STORED_FACES = (
+    "SELECT f.png FROM faces f JOIN enrolments n ON n.id = f.enrolment_id WHERE n.identity_id = ? ORDER BY n.id"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +112,37 @@ def erase(gallery: Gallery, who: str) -> Receipt:
     Runs another process to look; what it finds is told and never repaired.
     """
     record = gallery.get(who)
-    traces = list(gallery.read(lambda connection: _traces(gallery, connection, record.id)))
+    traces = gallery.read(lambda connection: traces_of(gallery, connection, record.id))
     erased = gallery.remove(record.id)
+    look = look_for(gallery, traces)
+    return Receipt(erased, wall_clock(), gallery.path, look.checked, look.searched, look.found, look.problem)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found of people who were erased; fields as in Receipt."""
+
+    checked: tuple[str, ...]
+    searched: int
+    found: tuple[Finding, ...]
+    problem: str = ""
+
+
+def look_for(gallery: Gallery, traces: Sequence[Trace]) -> Look:
+    """Whether anything of them is still in a file of the gallery."""
     files = [str(path) for path in files_of(gallery.path)]
     try:
         counts = _scan(files, [trace.needle for trace in traces])
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        log.warning("%s: what is left of %s could not be looked for: %s", gallery.path, record.id, error)
-        return Receipt(erased, wall_clock(), gallery.path, (), 0, (), problem=str(error))
+        log.warning("%s: what is left of the erased could not be looked for: %s", gallery.path, error)
+        return Look((), 0, (), problem=str(error))
     found = gallery.read(lambda connection: _found(gallery, connection, traces, counts))
-    return Receipt(erased, wall_clock(), gallery.path, tuple(counts), len(traces), tuple(found))
+    return Look(tuple(counts), len(traces), tuple(found))
+
+
+def traces_of(gallery: Gallery, connection: sqlite3.Connection, identity_id: str) -> list[Trace]:
+    """What has to be looked for when that identity is gone; before it is. Inside a transaction of the caller."""
+    return list(_traces(gallery, connection, identity_id))
 
 
 def files_of(path: Path) -> list[Path]:
@@ -132,11 +167,11 @@ def _traces(gallery: Gallery, connection: sqlite3.Connection, identity_id: str) 
 
 
 def _embedding_traces(gallery: Gallery, connection: sqlite3.Connection, identity_id: str) -> Iterator[Trace]:
-    asked = (
-        "SELECT e.vector, f.png FROM embeddings e LEFT JOIN faces f ON f.embedding_id = e.id WHERE e.identity_id = ?"
-    )
-    blobs = [("vector", row[0]) for row in connection.execute(asked, (identity_id,))]
-    blobs += [("face", row[1]) for row in connection.execute(asked, (identity_id,)) if row[1] is not None]
+    blobs = [
+        (what, row[0])
+        for what, asked in (("vector", _STORED_VECTORS), ("face", _STORED_FACES))
+        for row in connection.execute(asked, (identity_id,))
+    ]
     sources = set()
     try:
         faces = [face for face, _ in gallery.embeddings.read(connection, identity_id)]
@@ -145,7 +180,7 @@ def _embedding_traces(gallery: Gallery, connection: sqlite3.Connection, identity
         faces = []
     for face in faces:
         sources.add(face.source)
-        blobs.append(("vector", encode_vector(face.embedding)))
+        blobs += [("vector", encode_vector(embedding)) for embedding in face.embeddings]
         if face.face_png is not None:
             blobs.append(("face", face.face_png))
     for source in sorted(sources):
@@ -185,7 +220,7 @@ def _scan(files: list[str], needles: list[bytes]) -> dict[str, list[int]]:
 
 
 def _found(
-    gallery: Gallery, connection: sqlite3.Connection, traces: list[Trace], counts: dict[str, list[int]]
+    gallery: Gallery, connection: sqlite3.Connection, traces: Sequence[Trace], counts: dict[str, list[int]]
 ) -> list[Finding]:
     """What is there more often than those still enrolled and the audit log account for."""
     total: Counter[tuple[str, str]] = Counter()
@@ -200,8 +235,10 @@ def _found(
 def _due(connection: sqlite3.Connection, trace: Trace) -> int:
     """How often the database itself has these bytes: others may have the same name, and the audit log keeps ids."""
     if trace.what == "id":
-        asked = "SELECT count(*) FROM audit WHERE identity_id = ?"
-        return int(connection.execute(asked, (trace.needle.decode(),)).fetchone()[0])
+        # A synced row has its id once in the table, which is its own index.
+        asked = "SELECT sum(number) FROM (SELECT count(*) AS number FROM audit WHERE identity_id = :id"
+        asked += " UNION ALL SELECT count(*) FROM synced WHERE identity_id = :id)"
+        return int(connection.execute(asked, {"id": trace.needle.decode()}).fetchone()[0])
     total = 0
     for table, column in _COLUMNS:
         asked = f"SELECT {column} FROM {table} WHERE instr(CAST({column} AS BLOB), ?)"  # noqa: S608 - constants

@@ -25,8 +25,9 @@ for {name} (id {id}).
 
 person.json       your name, the note and the consent kept with it, from when until when and where you may enter, when
                   you were enrolled and when that was last changed.
-embeddings.json   {embeddings} embedding(s). An embedding is {length} numbers that a neural network ({embedder_id}) made
-                  from a picture of your face; the box compares them with the face at the door. It is biometric data.
+embeddings.json   {embeddings} embedding(s). An embedding is some hundred numbers that a neural network made from a picture of
+                  your face ("embedder" says which; now in use: {embedder_id}, {length} numbers); the box compares
+                  them with the face at the door. It is biometric data.
                   "source" says which picture each was made from; the picture itself is not kept by the box.
 faces/            {faces} small picture(s) of your face, where the box was told to keep them. They allow embeddings to be
                   made again for another network.
@@ -58,7 +59,7 @@ def export_person(gallery: Gallery, who: str, path: Path) -> PersonExport:
     def write(handle: IO[bytes]) -> PersonExport:
         with gallery.transaction() as connection:
             record = gallery.identities.require(connection, who)
-            gallery.note(connection, "exported", record.id, record.embeddings)
+            gallery.note(connection, "exported", record.id, record.stored)
             return _write(gallery, connection, record, handle)
 
     return write_privately(path, write, what="export")
@@ -67,13 +68,13 @@ def export_person(gallery: Gallery, who: str, path: Path) -> PersonExport:
 def _write(gallery: Gallery, connection: sqlite3.Connection, record: IdentityRecord, handle: IO[bytes]) -> PersonExport:
     faces = gallery.embeddings.read(connection, record.id)
     log = gallery.log.read(connection, identity_id=record.id)
-    done = PersonExport(
-        record.id, record.name, len(faces), sum(face.face_png is not None for face, _ in faces), len(log)
-    )
+    kept = sum(face.face_png is not None for face, _ in faces)
+    done = PersonExport(record.id, record.name, record.stored, kept, len(log))
     with zipfile.ZipFile(handle, "w", zipfile.ZIP_DEFLATED) as archive:
         _add(archive, "README.txt", _readme(gallery, done).encode())
         _add(archive, "person.json", _json(person_json(record)))
-        _add(archive, "embeddings.json", _json([_embedding_json(n, *one) for n, one in enumerate(faces, start=1)]))
+        rows = [row for number, one in enumerate(faces, start=1) for row in _embeddings_json(number, *one)]
+        _add(archive, "embeddings.json", _json(rows))
         _add(archive, "audit.json", _json([audit_json(row) for row in log]))
         for number, (face, _) in enumerate(faces, start=1):
             if face.face_png is not None:
@@ -105,7 +106,8 @@ def person_json(record: IdentityRecord) -> dict[str, Any]:
         "enabled": record.enabled, "groups": list(record.groups), "zones": list(record.zones),
         "schedule": record.schedule, "valid_from": moment(record.valid_from), "valid_until": moment(record.valid_until),
         "created_at": moment(record.created_at), "updated_at": moment(record.updated_at),
-        "embeddings": record.embeddings, "faces": record.faces,
+        "embeddings": record.embeddings, "faces": record.faces, "origin": record.origin or None,
+        "enrolments": record.enrolments, "stored": record.stored, "matched": not record.is_lacking,
     }  # fmt: skip
 
 
@@ -123,12 +125,16 @@ def moment(unix_s: float | None) -> str | None:
     return None if unix_s is None else dt.datetime.fromtimestamp(unix_s, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _embedding_json(number: int, face: EnrolledFace, added_at: float) -> dict[str, Any]:
-    return {
+def _embeddings_json(number: int, face: EnrolledFace, added_at: float) -> list[dict[str, Any]]:
+    """Of one enrolment, by each embedder."""
+    shared = {
         "number": number, "source": face.source, "quality": round(face.quality, 3), "added_at": moment(added_at),
         "face": None if face.face_png is None else _face_name(number),
-        "vector": [round(float(value), 7) for value in face.embedding.vector],
     }  # fmt: skip
+    return [
+        {**shared, "embedder": one.embedder_id, "vector": [round(float(value), 7) for value in one.vector]}
+        for one in face.embeddings
+    ]
 
 
 def _face_name(number: int) -> str:

@@ -36,13 +36,13 @@ def retain(gallery: Gallery, privacy: Privacy, now: float, *, dry_run: bool = Fa
     if dry_run:
         expired = [one for one in gallery.list_identities() if is_overdue(one, privacy, now)]
         rows = sum(row.at < now - privacy.audit_d * DAY_S for row in gallery.audit())
-        return Retained(tuple(record.id for record in expired), sum(one.embeddings for one in expired), rows)
+        return Retained(tuple(record.id for record in expired), sum(one.stored for one in expired), rows)
     expired = [] if privacy.erase_expired_after_d is None else _erase_expired(gallery, privacy, now)
     with gallery.transaction() as connection:
         rows = gallery.log.prune(connection, now - privacy.audit_d * DAY_S, actor=gallery.actor)
     # Also what could not be finished when somebody was removed.
     is_scrubbed = gallery.scrub(is_whole=bool(expired))
-    return Retained(tuple(one.id for one in expired), sum(one.embeddings for one in expired), rows, is_scrubbed)
+    return Retained(tuple(one.id for one in expired), sum(one.stored for one in expired), rows, is_scrubbed)
 
 
 def _erase_expired(gallery: Gallery, privacy: Privacy, now: float) -> list[IdentityRecord]:
@@ -51,7 +51,7 @@ def _erase_expired(gallery: Gallery, privacy: Privacy, now: float) -> list[Ident
         expired = [one for one in gallery.identities.read_all(connection) if is_overdue(one, privacy, now)]
         for record in expired:
             connection.execute("DELETE FROM identities WHERE id = ?", (record.id,))
-            gallery.note(connection, "erased_by_retention", record.id, record.embeddings)
+            gallery.note(connection, "erased_by_retention", record.id, record.stored)
     return expired
 
 

@@ -22,6 +22,7 @@ LOOKED_AT = [
     "camera",
     "broker",
     "commands",
+    "groups",
     "secrets",
     "files",
     "clock",
@@ -55,6 +56,22 @@ def test_all_well(ostiary: Command, home: Path, tmp_path: Path, hopper_file: Pat
     assert f"fmr-1e-4 {described(load_bundle().operating_point('fmr-1e-4'))}" in rows["bundle"]["says"]
     assert text.out.splitlines()[-1] == "all well"
     assert list(home.rglob("*.sqlite")) == []
+
+
+@pytest.mark.parametrize("what", ["configuration", "broker"])
+def test_only_one_thing_is_looked_at(ostiary: Command, home: Path, what: str) -> None:
+    written(home, port=free_port(), camera=home / "nothing.png")
+    result = ostiary("check", "--json", "--only", what)
+    assert [row["what"] for row in result.rows] == list(dict.fromkeys(["configuration", what]))
+    assert result.code == {"camera": 3, "broker": 3}.get(what, 0)
+
+
+def test_a_configuration_is_read_before_one_thing_is_looked_at(ostiary: Command, home: Path) -> None:
+    (home / "ostiary.yaml").write_text("mqtt: {hots: x}\n", encoding="utf-8")
+    result = ostiary("check", "--json", "--only", "clock")
+    assert result.code == 2
+    [row] = result.rows
+    assert "hots" in row["says"]
 
 
 def test_an_operating_point_says_how_sure_it_is() -> None:

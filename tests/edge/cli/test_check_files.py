@@ -26,6 +26,7 @@ def test_where_each_secret_comes_from(tmp_path: Path, monkeypatch: pytest.Monkey
     says, wrong = secrets_of(settings)
     assert says == (
         f"password of the broker: none; template key: handed over by the service manager; command keys: {key}"
+        "; keys of publishers: none; secrets of groups: none"
     )
     assert wrong == []
 

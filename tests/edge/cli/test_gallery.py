@@ -13,7 +13,7 @@ from tests.support.bundles import make_bundle
 
 RECORD_KEYS = {
     "id", "name", "note", "consent", "enabled", "groups", "zones", "schedule", "valid_from", "valid_until", "created_at",
-    "updated_at", "embeddings", "faces",
+    "updated_at", "embeddings", "faces", "origin", "enrolments", "stored", "matched",
 }  # fmt: skip
 
 

@@ -29,6 +29,7 @@ NAMES = {
     "watch",
     "enroll",
     "gallery",
+    "bundle",
     "identify",
     "verify",
     "check",
@@ -43,7 +44,8 @@ NAMES = {
 def test_every_command_is_there() -> None:
     assert {words[0] for words in EVERY if words} == NAMES
     assert {words[1] for words in EVERY if words[:1] == ("gallery",) and words[1:]} == {
-        "list", "show", "set", "remove", "person", "audit", "retain", "rekey", "export", "import",
+        "list", "show", "set", "remove", "person", "audit", "retain", "rekey", "export", "import", "publish", "re-embed",
+        "prune", "readmit",
     }  # fmt: skip
 
 
@@ -64,7 +66,7 @@ def test_every_option_is_explained(words: tuple[str, ...]) -> None:
     assert unexplained == [] or words == ("completion",)
 
 
-@pytest.mark.parametrize("words", [(), ("gallery",)], ids=["ostiary", "gallery"])
+@pytest.mark.parametrize("words", [(), ("gallery",), ("bundle",)], ids=["ostiary", "gallery", "bundle"])
 def test_without_a_command_the_help_is_an_error(ostiary: Command, words: tuple[str, ...]) -> None:
     result = ostiary(*words)
     assert (result.code, result.out) == (2, "")

@@ -20,12 +20,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from edge.gallery.encryption.rekey import rekey_gallery
 from edge.gallery.encryption.sealing import Sealer
 from edge.gallery.opening import open_any_gallery
+from edge.gallery.pruning import prune_from
+from edge.gallery.reembedding import apply_to
 from edge.gallery.store import Gallery
+from tests.edge.gallery.networks import FIRST, SECOND, Network, enrolled, images, models_of, settings_of
 from tests.edge.gallery.support import faces, opened
 from tests.edge.gallery.version_1 import IDS, make_version_1
+from tests.edge.gallery.version_2 import make_version_2
 
 A, B = Sealer([bytes(range(32))]), Sealer([bytes(range(50, 82)), bytes(range(32))])
 NAME = b"Ariadne of Crete"
@@ -72,17 +78,17 @@ def fill(gallery: Gallery) -> None:
     gallery.enrol(NAME.decode(), faces(2, png=b"\x89PNG\r\n\x1a\n" + NAME * 300))
 
 
-def look_at_migration(path: Path) -> str:
+def look_at_migration(path: Path, before: int) -> str:
     asking = sqlite3.connect(path)
     (version,) = asking.execute("PRAGMA user_version").fetchone()
-    if version == 1:
+    if version == before:
         assert len(asking.execute("SELECT id, name, note, enabled FROM identities").fetchall()) == 3
         assert asking.execute("SELECT count(*) FROM embeddings").fetchone() == (6,)
     asking.close()
     with opened(path) as gallery:
         assert [record.id for record in gallery.list_identities()] == IDS
         assert len(gallery.load_index(everyone=True)) == 6
-    return "before" if version == 1 else "after"
+    return "before" if version == before else "after"
 
 
 def look_at_rekey(path: Path, before: Sealer | None, after: Sealer) -> str:
@@ -112,13 +118,66 @@ def look_at_removal(path: Path) -> str:
     return "before" if len(records) == 2 else "after"
 
 
-def check_people(gallery: Gallery, names: list[str]) -> None:
+def check_people(gallery: Gallery, names: list[str], *, stored: int = 2) -> None:
+    """`stored` embeddings of everybody, of all embedders."""
     assert [record.name for record in gallery.list_identities()] == names
     index = gallery.load_index()
     assert (len(index), index.refused_rows) == (2 * len(names), 0)
     for name in names:
         assert len(gallery.faces(name)) == 2
+        assert gallery.get(name).stored == stored
     assert not gallery.verify_audit().fault
+
+
+OLD, NEW = Network(FIRST), Network(SECOND, length=24)
+
+
+def make_embedded(path: Path) -> None:
+    with opened(path) as gallery:
+        for seed, name in enumerate(("Ariadne of Crete", "Keeper")):
+            gallery.enrol(name, enrolled(OLD, images(2, seed)))
+
+
+def make_embedded_twice(path: Path) -> None:
+    make_embedded(path)
+    embed_again(path)
+
+
+def embed_again(path: Path, connect: Any = sqlite3.connect) -> None:
+    models = models_of(path.parent / "bundles", NEW)
+    with open_any_gallery(path, connect=connect) as gallery:
+        apply_to(gallery, settings_of(path), models)
+
+
+def look_at_embedding_again(path: Path) -> str:
+    with opened(path) as gallery:
+        embedders = gallery.embedders()
+        check_people(gallery, ["Ariadne of Crete", "Keeper"], stored=2 * len(embedders))
+    counts = {one.embedder_id: one.embeddings for one in embedders}
+    assert counts in ({FIRST: 4}, {FIRST: 4, SECOND: 4})
+    # What a killed run did not do the next one does, and no more than that.
+    NEW.embedded = 0
+    embed_again(path)
+    assert NEW.embedded == (0 if SECOND in counts else 4)
+    with opened(path, embedder_id=SECOND, embedding_length=24) as gallery:
+        check_people(gallery, ["Ariadne of Crete", "Keeper"], stored=4)
+    return "after" if SECOND in counts else "before"
+
+
+def take_old_away(path: Path, connect: Any = sqlite3.connect) -> None:
+    with open_any_gallery(path, connect=connect) as gallery:
+        prune_from(gallery, {SECOND})
+
+
+def look_at_pruning(path: Path) -> str:
+    with opened(path, embedder_id=SECOND, embedding_length=24) as gallery:
+        embedders = [one.embedder_id for one in gallery.embedders()]
+        check_people(gallery, ["Ariadne of Crete", "Keeper"], stored=2 * len(embedders))
+        assert gallery.scrub()
+    content = path.read_bytes()
+    gone = [OLD.vector(image).astype("<f4").tobytes() for image in images(2, 0)]
+    assert {vector in content for vector in gone} == {FIRST in embedders}
+    return "before" if FIRST in embedders else "after"
 
 
 def remove(path: Path) -> None:
@@ -126,10 +185,13 @@ def remove(path: Path) -> None:
         gallery.remove("Ariadne of Crete")
 
 
+def migrate(path: Path) -> None:
+    open_any_gallery(path, connect=connect).close()
+
+
 OPERATIONS = {
-    "migration": Operation(
-        make_version_1, lambda path: open_any_gallery(path, connect=connect).close(), look_at_migration
-    ),
+    "migration": Operation(make_version_1, migrate, lambda path: look_at_migration(path, 1)),
+    "migration of version 2": Operation(make_version_2, migrate, lambda path: look_at_migration(path, 2)),
     "encryption": Operation(
         make_plain, lambda path: rekey_gallery(path, A, connect=connect), lambda path: look_at_rekey(path, None, A)
     ),
@@ -137,6 +199,8 @@ OPERATIONS = {
         make_sealed, lambda path: rekey_gallery(path, B, connect=connect), lambda path: look_at_rekey(path, A, B)
     ),
     "removal": Operation(make_plain, remove, look_at_removal),
+    "embedding again": Operation(make_embedded, lambda path: embed_again(path, connect), look_at_embedding_again),
+    "pruning": Operation(make_embedded_twice, lambda path: take_old_away(path, connect), look_at_pruning),
 }
 
 
@@ -168,6 +232,8 @@ def run(operation: Operation, folder: Path, every: int) -> dict[str, int]:
 
 
 if __name__ == "__main__":
+    # OpenCV's threads would not be there in a fork.
+    cv2.setNumThreads(1)
     step = int(sys.argv[2]) if sys.argv[2:] else 1
     for name, operation in OPERATIONS.items():
         print(json.dumps({"operation": name, **run(operation, Path(sys.argv[1]) / name, step)}), flush=True)  # noqa: T201

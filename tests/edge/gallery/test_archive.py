@@ -187,9 +187,9 @@ def vector_of(values: Any) -> str:
     return base64.b64encode(np.asarray(values, "<f4").tobytes()).decode()
 
 
-def put(line: int, key: str, value: Any) -> Callable[[Lines], None]:
+def put(line: int, key: str, value: Any, **more: Any) -> Callable[[Lines], None]:
     def change(lines: Lines) -> None:
-        lines[line][key] = value
+        lines[line].update({key: value, **more})
 
     return change
 
@@ -198,11 +198,19 @@ def drop(line: int, key: str) -> Callable[[Lines], None]:
     return lambda lines: lines[line].pop(key)
 
 
+WORD = {
+    "kind": "synced",
+    "origin": "staff",
+    "identity_id": "01HZXW3J9Q8V6T5R4S3D2F1G00",
+    "revision": 7,
+    "state": "removed",
+}
 WRONG: list[tuple[Callable[[Lines], Any], str]] = [
-    (put(0, "schema", 3), "line 1: export of schema 3, from a newer version; expected schema 2"),
+    (put(0, "schema", 4), "line 1: export of schema 4, from a newer version; expected schema 3"),
     (put(0, "schema", "1"), "line 1.*gallery.schema"),
-    (put(0, "embedder_id", "other"), "line 1: export of embedder 'other'.*expected one of 'test-1'"),
+    (put(0, "embedders", {}, embedder_id="other"), "line 1: export of embedder 'other'.*expected one of 'test-1'"),
     (put(0, "embedding_length", 15), "line 1: export of embedder"),
+    (put(0, "embedders", {"test-2": "16"}), "line 1.*gallery.embedders"),
     (put(0, "identities", 10**9), "line 1.*gallery.identities"),
     (put(0, "embeddings", -1), "line 1.*gallery.embeddings"),
     (put(0, "identities", 2), "3 identities and 5 embeddings; expected 2 and 5"),
@@ -250,6 +258,21 @@ WRONG: list[tuple[Callable[[Lines], Any], str]] = [
     (put(2, "face", base64.b64encode(b"<svg>").decode()), "line 3: face: expected a PNG"),
     (put(2, "face", "A" * 2_000_000), "line 3: line too long"),
     (put(2, "extra", {}), "line 3.*embedding.extra: unknown key"),
+    (put(2, "embedder", "other"), "line 3: embedder 'other'; expected one of test-1"),
+    (put(2, "embedder", "a b"), "line 3.*embedding.embedder"),
+    (put(2, "others", {"other": vector_of(vectors(1)[0])}), "line 3: embedder 'other'"),
+    (put(2, "others", {"test-1": vector_of(vectors(1)[0])}), "line 3: embeddings: expected one of each embedder"),
+    (put(2, "others", {"test-1": "?"}), "line 3: not base64"),
+    (put(2, "template", "../x"), "line 3.*embedding.template"),
+    (put(1, "origin", "a b"), "line 2.*identity.origin"),
+    (put(0, "synced", 1), "3 identities and 5 embeddings, and 0 of groups; expected 3 and 5, and 1"),
+    (
+        lambda lines: lines.insert(1, WORD),
+        "line 2: 0 identities and 0 embeddings, and 1 of groups; expected 3 and 5, and 0",
+    ),
+    (lambda lines: (lines[0].update(synced=1), lines.insert(2, WORD)), "line 3: a word of a group behind an identity"),
+    (lambda lines: lines.insert(1, {**WORD, "state": "gone"}), "line 2.*synced.state"),
+    (lambda lines: lines.insert(1, {**WORD, "revision": -1}), "line 2.*synced.revision"),
 ]
 
 
@@ -265,16 +288,18 @@ def test_a_file_that_says_something_wrong_changes_nothing(
     refuse(tmp_path, export, expected)
 
 
-def test_an_export_of_version_1_is_still_read(tmp_path: Path, export: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_export_of_an_older_version_is_still_read(tmp_path: Path, export: Path, version: int) -> None:
     lines = read_lines(export)
-    lines[0]["schema"] = 1
+    lines[0]["schema"] = version
+    since = ("embedders", "synced", "embedder", "others", "template", "origin")
     for line in lines:
-        for key in ("consent", "groups", "zones", "schedule"):
+        for key in (*since, *(("consent", "groups", "zones", "schedule") if version == 1 else ())):
             line.pop(key, None)
     write_lines(export, lines)
     with opened(tmp_path / "target") as target:
         assert import_gallery(target, export) == ImportReport(added=3, embeddings=5)
-        assert {(one.consent, one.groups, one.zones, one.schedule) for one in target.list_identities()} == {
+        assert {(one.consent, one.groups, one.zones, one.origin) for one in target.list_identities()} == {
             ("", (), (), "")
         }
 

@@ -61,7 +61,7 @@ def test_another_length_is_refused(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
-        ("PRAGMA user_version = 3", "version 3, from a newer ostiary; expected version 2"),
+        ("PRAGMA user_version = 4", "version 4, from a newer ostiary; expected version 3"),
         ("PRAGMA user_version = -1", "damaged"),
         ("PRAGMA application_id = 7", "a database of another program"),
         ("DROP TABLE faces", "damaged"),

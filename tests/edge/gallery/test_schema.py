@@ -9,24 +9,39 @@ from pathlib import Path
 import pytest
 
 from edge.errors import GalleryError
+from edge.gallery.encryption.sealing import Sealer
 from edge.gallery.schema import SCHEMA_VERSION
 from tests.edge.gallery.support import everything, faces, opened, raw, vectors
 from tests.edge.gallery.version_1 import IDS, PER_PERSON, PNG, make_version_1
+from tests.edge.gallery.version_2 import make_version_2
+
+SEALER = Sealer([bytes(range(32))])
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    made = tmp_path / "gallery.sqlite"
-    make_version_1(made)
+@pytest.fixture(params=[1, 2])
+def path(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    made = tmp_path / f"version{request.param}.sqlite"
+    {1: make_version_1, 2: make_version_2}[request.param](made)
     return made
+
+
+def version_before(path: Path) -> int:
+    return int(path.stem[-1])
 
 
 def version(path: Path) -> int:
     return int(raw(path).execute("PRAGMA user_version").fetchone()[0])
 
 
-def test_everybody_of_version_1_is_still_there(path: Path) -> None:
-    with opened(path) as gallery:
+@pytest.mark.parametrize("sealer", [None, SEALER], ids=["plain", "sealed"])
+def test_everybody_is_still_there(path: Path, sealer: Sealer | None) -> None:
+    before = version_before(path)
+    if sealer is not None:
+        if before == 1:
+            pytest.skip("version 1 knew no keys")
+        path.unlink()
+        make_version_2(path, sealer)
+    with opened(path, sealer=sealer) as gallery:
         records = gallery.list_identities()
         index = gallery.load_index(everyone=True)
         kept = gallery.faces("Person 2")
@@ -39,12 +54,14 @@ def test_everybody_of_version_1_is_still_there(path: Path) -> None:
     assert {(one.created_at, one.updated_at, one.embeddings, one.faces) for one in records} == {
         (1e9, 2e9, PER_PERSON, 1)
     }
-    assert {(one.consent, one.groups, one.zones, one.schedule) for one in records} == {("", (), (), "")}
+    written = ("", (), (), "") if before == 1 else ("in writing", ("staff",), (), "")
+    assert {(one.consent, one.groups, one.zones, one.schedule) for one in records} == {written}
+    assert {(one.origin, one.enrolments, one.stored) for one in records} == {("", PER_PERSON, PER_PERSON)}
     for number, identity_id in enumerate(IDS):
         found = index.search(vectors(PER_PERSON, number)[1])
         assert found.identity is not None
         assert (found.identity.id, found.similarity > 0.9999) == (identity_id, True)
-    assert [face.face_png for face in kept] == [None, PNG]
+    assert [(face.face_png, face.template, face.source) for face in kept] == [(None, "", "2.jpg"), (PNG, "", "2.jpg")]
     assert version(path) == SCHEMA_VERSION
 
 
@@ -52,10 +69,13 @@ def test_it_is_done_once_and_what_comes_after_is_as_ever(path: Path) -> None:
     with opened(path) as gallery:
         gallery.enrol("Person 0", faces(1, 50))
         gallery.set_access("Person 0", groups=["staff"])
-        numbers = raw(path).execute("SELECT max(id) FROM embeddings").fetchone()
-    assert numbers == (100,), "an id of before was used again"
+        numbers = (
+            raw(path).execute("SELECT (SELECT max(id) FROM embeddings), (SELECT max(id) FROM enrolments)").fetchone()
+        )
+    assert numbers == (100, 100), "an id of before was used again"
     with opened(path) as gallery:
         assert gallery.get("Person 0").groups == ("staff",)
+        assert not gallery.verify_audit().fault
         assert [row.action for row in gallery.audit()] == ["access_changed", "embeddings_added"]
         gallery.remove("Person 0")
         assert raw(path).execute("SELECT count(*) FROM embeddings").fetchone() == (2 * PER_PERSON,)
@@ -87,12 +107,13 @@ def test_nothing_of_the_old_tables_is_left_in_the_file(path: Path) -> None:
 
 
 def test_to_read_alone_it_is_too_old(path: Path) -> None:
-    with pytest.raises(GalleryError, match=r"(?s)version 1, from an older ostiary.*gallery list"):
+    before = version_before(path)
+    with pytest.raises(GalleryError, match=rf"(?s)version {before}, from an older ostiary.*gallery list"):
         opened(path, read_only=True)
-    assert version(path) == 1
+    assert version(path) == before
 
 
-def test_a_migration_that_fails_leaves_version_1(path: Path) -> None:
+def test_a_migration_that_fails_leaves_the_old_version(path: Path) -> None:
     def connect(*args: object, **options: object) -> sqlite3.Connection:
         made = sqlite3.connect(*args, **options)  # type: ignore[call-overload]
         made.execute(f"PRAGMA max_page_count = {path.stat().st_size // 4096 + 3}")
@@ -101,7 +122,7 @@ def test_a_migration_that_fails_leaves_version_1(path: Path) -> None:
     before = raw(path).execute("SELECT * FROM identities").fetchall()
     with pytest.raises(GalleryError, match="disk full"):
         opened(path, connect=connect)
-    assert version(path) == 1
+    assert version(path) == version_before(path)
     assert raw(path).execute("SELECT * FROM identities").fetchall() == before
     with opened(path) as gallery:
         assert len(gallery.list_identities()) == 3

@@ -145,7 +145,7 @@ def test_a_change_of_any_byte_of_an_embedding_costs_that_embedding_alone(gallery
     [
         "UPDATE embeddings SET vector = (SELECT vector FROM embeddings WHERE id = 1) WHERE id = 4",
         "UPDATE embeddings SET vector = (SELECT vector FROM embeddings WHERE id = 5) WHERE id = 4",
-        "UPDATE embeddings SET identity_id = (SELECT identity_id FROM embeddings WHERE id = 1) WHERE id = 4",
+        "UPDATE enrolments SET identity_id = (SELECT identity_id FROM enrolments WHERE id = 1) WHERE id = 4",
         "UPDATE embeddings SET vector = zeroblob(64) WHERE id = 4",
         "UPDATE embeddings SET vector = (SELECT png FROM faces LIMIT 1) WHERE id = 4",
     ],
