@@ -177,7 +177,7 @@ def standing_json(now: Standing) -> dict[str, Any]:
 def _signature(settings: Settings, version: int | None, *, is_own: bool) -> str:
     if version is not None:
         return f"in the signed list, version {version}"
-    return "comes with the package" if is_own else f"not asked for: updates.trust is {settings.updates.trust}"
+    return "comes with the package" if is_own else "not asked for: updates.trust names no folder"
 
 
 def _tell_switched(done: Switched) -> None:
