@@ -19,7 +19,7 @@ from convert.pictures import person_of
 from edge.bundle import MANIFEST_NAME, Bundle, load_bundle
 from edge.bundle.manifest import Manifest, OperatingPoint
 from edge.config.settings import Settings
-from edge.errors import BundleError, UsageError
+from edge.errors import UsageError
 from edge.reader import Models, load_models
 
 
@@ -44,8 +44,8 @@ def models_with_detector(folder: Path, detector: str | None) -> Iterator[Models]
 
 
 def check_measurable(folder: Path, names: Sequence[str]) -> None:
-    """Before hours of work: BundleError where the manifest may not be changed, UsageError where these pictures are too few."""
-    refuse_signed(load_bundle(folder))
+    """Before hours of work: BundleError where the bundle is unsound, UsageError where these pictures are too few."""
+    load_bundle(folder)
     each = Counter(person_of(name) for name in names).values()
     genuine = sum(count * (count - 1) // 2 for count in each)
     refuse_too_few(len(names) * (len(names) - 1) // 2 - genuine, genuine)
@@ -67,9 +67,8 @@ def write_measured(folder: Path, points: Mapping[str, OperatingPoint], figures: 
 
 
 def replace_manifest(bundle: Bundle, manifest: Manifest) -> None:
-    """Write `manifest` over the bundle's, whole or not at all. BundleError for a signed one."""
+    """Write `manifest` over the bundle's, whole or not at all. A signed copy of it, in a repository, stays as it was."""
     path = bundle.folder / MANIFEST_NAME
-    refuse_signed(bundle)
     text = manifest_text(manifest)
     scratch = path.with_name(f".{MANIFEST_NAME}.{os.getpid()}")
     try:
@@ -80,14 +79,3 @@ def replace_manifest(bundle: Bundle, manifest: Manifest) -> None:
         raise UsageError(f"cannot be written ({error.strerror})", where=str(path)) from error
     finally:
         scratch.unlink(missing_ok=True)
-
-
-def refuse_signed(bundle: Bundle) -> None:
-    """BundleError (exit code 4) for a bundle whose signature a change would break."""
-    if (bundle.folder / "manifest.sig").exists():
-        raise BundleError(
-            "signed: changing it would break the signature",
-            where=str(bundle.folder / MANIFEST_NAME),
-            expected="no manifest.sig beside it",
-            hint="Measure it before it is signed.",
-        )

@@ -84,6 +84,11 @@ def write_prefix(folder: Path, root: Path, board: Board) -> None:
     for entry in sorted(root.iterdir()):
         if entry.name not in _HIDDEN:
             (folder / entry.name).symlink_to(entry.resolve())
+    write_description(folder, board)
+
+
+def write_description(folder: Path, board: Board) -> None:
+    """Files below `folder`/proc and `folder`/sys that say what kind of processor the board has."""
     for name, text in _files(board):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

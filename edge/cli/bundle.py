@@ -133,7 +133,7 @@ def run_verify(args: argparse.Namespace) -> int:
         return EXIT_OK
     print(f"{bundle.manifest.bundle_id} in {folder}")
     print(f"  digests    {len(bundle.manifest.files)} files as the manifest has them")
-    print(f"  signature  {_signature(settings, version, is_own=is_own)}")
+    print(f"  signature  {_signature(version, is_own=is_own)}")
     print(f"  self-test  {_report_text(report, settings)}")
     return EXIT_OK
 
@@ -174,7 +174,7 @@ def standing_json(now: Standing) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _signature(settings: Settings, version: int | None, *, is_own: bool) -> str:
+def _signature(version: int | None, *, is_own: bool) -> str:
     if version is not None:
         return f"in the signed list, version {version}"
     return "comes with the package" if is_own else "not asked for: updates.trust names no folder"

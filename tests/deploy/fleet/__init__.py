@@ -1,0 +1,1 @@
+"""A fleet to try the playbooks on: boxes with a real service manager, each in namespaces of its own."""
