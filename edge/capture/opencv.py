@@ -38,8 +38,13 @@ def stream_parameters(*, open_s: float, read_s: float) -> list[int]:
     return [
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, max(1, int(open_s * 1000)),
         cv2.CAP_PROP_READ_TIMEOUT_MSEC, max(1, int(read_s * 1000)),
-        cv2.CAP_PROP_N_THREADS, DECODER_THREADS,
+        *decoder_parameters(),
     ]  # fmt: skip
+
+
+def decoder_parameters(library: Any = cv2) -> list[int]:
+    """Threads for FFmpeg. OpenCV 4.6, which Debian 12 has for 32-bit ARM, knows no such parameter and refuses what it does not know."""
+    return [library.CAP_PROP_N_THREADS, DECODER_THREADS] if hasattr(library, "CAP_PROP_N_THREADS") else []
 
 
 class CaptureDevice:

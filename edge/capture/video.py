@@ -14,7 +14,7 @@ import cv2
 from edge import timebase
 from edge.capture.counters import Counters
 from edge.capture.geometry import Geometry, shape
-from edge.capture.opencv import DECODER_THREADS, CaptureFactory, as_bgr
+from edge.capture.opencv import CaptureFactory, as_bgr, decoder_parameters
 from edge.capture.pace import Pace
 from edge.config.settings import Camera
 from edge.datatypes import Frame
@@ -154,7 +154,7 @@ def _opened(path: Path, factory: CaptureFactory) -> Any:
         raise SourceError("an empty file", where=where, expected="a video", hint="Copy it again.")
     quiet_opencv()
     # An absolute path cannot be taken for a protocol of FFmpeg, whatever the name is.
-    capture = factory(str(path.resolve()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, DECODER_THREADS])
+    capture = factory(str(path.resolve()), cv2.CAP_FFMPEG, decoder_parameters())
     if not capture.isOpened():
         capture.release()
         raise SourceError("not a video that FFmpeg can read", where=where, expected="a whole video file", hint=_HINT)

@@ -3,13 +3,14 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from edge.capture.opencv import CaptureDevice, StreamOpener, V4l2Opener, as_bgr
+from edge.capture.opencv import CaptureDevice, StreamOpener, V4l2Opener, as_bgr, decoder_parameters
 from edge.capture.opening import open_source
 from edge.config.settings import Camera
 from edge.errors import SourceError
@@ -80,6 +81,11 @@ def test_stream_gets_time_limits_and_few_threads() -> None:
     assert pairs == {
         cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: 9000, cv2.CAP_PROP_READ_TIMEOUT_MSEC: 1800, cv2.CAP_PROP_N_THREADS: 1,
     }  # fmt: skip
+
+
+def test_an_opencv_that_knows_no_threads_is_not_asked_for_them() -> None:
+    assert decoder_parameters(SimpleNamespace()) == []
+    assert decoder_parameters(SimpleNamespace(CAP_PROP_N_THREADS=70)) == [70, 1]
 
 
 def test_the_users_ffmpeg_options_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
