@@ -42,6 +42,8 @@ class Board:
     """As the kernel lists them."""
     max_khz: int
     caches: tuple[Cache, ...]
+    architecture: int = 8
+    """7 for a core of 32 bits."""
 
 
 BOARDS = {
@@ -123,7 +125,7 @@ def _processor(board: Board, number: int) -> str:
         "BogoMIPS\t: 108.00",
         f"Features\t: {board.features}",
         "CPU implementer\t: 0x41",
-        "CPU architecture: 8",
+        f"CPU architecture: {board.architecture}",
         f"CPU variant\t: {board.variant:#x}",
         f"CPU part\t: {board.part:#x}",
         f"CPU revision\t: {board.revision}",

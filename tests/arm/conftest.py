@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
-from convert.benchmark.boards import BOARDS
 from edge.annotate import VideoWriter
 from edge.datatypes import Image
 from edge.demo.clip import Visit, door_frames
 from edge.demo.portraits import COLLINS, HOPPER, Portrait
 from edge.errors import MissingDependencyError
 from tests.arm.box import Box, box
+from tests.arm.kinds import KINDS, Kind
 from tests.support.mosquitto import Mosquitto, mosquitto
 
 CLIP_FPS = 5
@@ -30,8 +30,9 @@ MEASURED = "measured"
 class Given:
     """What ./scripts/test-arm has made."""
 
+    kind: Kind
     base: Path
-    """A Debian 12 for arm64, with the wheels of both locks in /opt."""
+    """A Debian 12 of that kind; for arm64 with the wheels of both locks in /opt."""
     package: Path
     """The Debian package of this checkout."""
 
@@ -40,13 +41,14 @@ class Given:
 def given() -> Given:
     if "OSTIARY_ARM_ROOT" not in os.environ:
         pytest.skip(os.environ.get("OSTIARY_ARM_SKIP") or "only ./scripts/test-arm makes an emulated ARM box")
-    return Given(Path(os.environ["OSTIARY_ARM_ROOT"]), Path(os.environ["OSTIARY_ARM_PACKAGE"]))
+    kind = KINDS[os.environ["OSTIARY_ARM_KIND"]]
+    return Given(kind, Path(os.environ["OSTIARY_ARM_ROOT"]), Path(os.environ["OSTIARY_ARM_PACKAGE"]))
 
 
 @pytest.fixture(scope="session")
 def installed(given: Given, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     """A box with the package, as apt installs it. Tests that change more than they add begin with a copy of it."""
-    with box(given.base, tmp_path_factory.mktemp("installed") / "box", BOARDS["pi4"]) as made:
+    with box(given.base, tmp_path_factory.mktemp("installed") / "box", given.kind.board) as made:
         made.install(given.package)
         yield made
 
@@ -54,7 +56,7 @@ def installed(given: Given, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def copy(given: Given, installed: Box, tmp_path: Path) -> Iterator[Box]:
     """Of the installed box, to be spoilt."""
-    with box(given.base, tmp_path / "box", BOARDS["pi4"], layer=installed.layer) as made:
+    with box(given.base, tmp_path / "box", given.kind.board, layer=installed.layer) as made:
         yield made
 
 

@@ -22,6 +22,7 @@ from tests.support.bundles import make_bundle
 from tests.support.data import ROOT
 
 PLAIN: dict[str, Any] = {"dtype": "float32"}
+PACKAGES = LIBRARY / "lib/python3.11/site-packages"
 CONVERTER = ROOT / ".venv-convert/bin/python"
 OLDEST = ROOT / ".venv-oldest/bin/python"
 
@@ -88,13 +89,23 @@ def in_box(box: Box, bundle: Path, sample: Sample, runtime: str) -> dict[str, An
     sample.write(place / "given.npz")
     script = box.put(Path(measure.__file__), "/srv/measure/measure.py")
     python = [PYTHON]
-    if runtime == "tflite-runtime":
+    if runtime == "tflite-runtime" and not (box.root / PACKAGES / "tflite_runtime").is_dir():
         (place / "code").mkdir()
-        (place / "code/edge").symlink_to(f"/{LIBRARY}/lib/python3.11/site-packages/edge")
+        (place / "code/edge").symlink_to(f"/{PACKAGES}/edge")
         python = ["env", "PYTHONPATH=/opt/oldest:/srv/measure/code", "python3"]
     box.run(*python, script, "/srv/measure/bundle", "/srv/measure/given.npz", "/srv/measure/taken.npz", runtime)
     with np.load(place / "taken.npz") as arrays:
         return {name: arrays[name] for name in arrays.files}
+
+
+def skip_unless_there(box: Box, runtime: str) -> None:
+    """The package brings one runtime; for arm64 scripts/arm64-root has the other."""
+    module = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}.get(runtime, "cv2")
+    places = [PACKAGES, Path("usr/lib/python3/dist-packages")]
+    if runtime == "tflite-runtime":
+        places.append(Path("opt/oldest"))
+    if not any(list((box.root / place).glob(f"{module}*")) for place in places):
+        pytest.skip(f"no {runtime} in this ARM system")
 
 
 def on_this_machine(bundle: Path, faces: Any, runtime: str, folder: Path) -> Any:
@@ -142,10 +153,7 @@ def test_embeddings(  # noqa: PLR0917 - fixtures
 ) -> None:
     if case.form not in bundles:
         pytest.skip("no .venv-convert, whose TensorFlow writes TFLite files (./scripts/test makes it)")
-    if case.runtime == "tflite-runtime" and not (installed.root / "opt/oldest/tflite_runtime").is_dir():
-        pytest.skip(
-            "no wheels of the oldest lock in the ARM root (./scripts/arm64-root installs them, with a Python 3.11)"
-        )
+    skip_unless_there(installed, case.runtime)
     # A float network takes an emulated box seconds a face.
     faces = sample.faces if case.form == "uint8" else sample.faces[::3]
     here = on_this_machine(bundles[case.form], faces, case.runtime, tmp_path)

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import yaml
 
-from convert.benchmark.boards import BOARDS
 from edge.annotate import VideoWriter
 from edge.bundle import default_bundle_folder
 from edge.datatypes import Image
@@ -145,7 +144,7 @@ def _sign(*arguments: str) -> None:
 def refusing(given: Given, installed: Box, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A box that has version 2 in use, and is offered all kinds of things."""
     folder = tmp_path_factory.mktemp("refusing")
-    with box(given.base, folder / "box", BOARDS["pi4"], layer=installed.layer) as made:
+    with box(given.base, folder / "box", given.kind.board, layer=installed.layer) as made:
         fleet = _fleet(made, folder / "owner")
         fleet.owner.add(named_bundle(folder / "owner/door-2", "door-2"), version=2)
         fleet.offer(fleet.owner.publish(folder / "owner/repository"))
